@@ -3,7 +3,12 @@
 //! The binary `latchkey` is a thin shell over this library, so that tests and benchmarks use what it uses.
 //! `docs/architecture.md` says what each module is for and what it must not know.
 
+pub mod cli;
+pub mod cluster;
+pub mod controllers;
 pub mod lifecycle;
+pub mod local_cluster;
 pub mod policy;
 pub mod resources;
+pub mod telemetry;
 pub mod token;

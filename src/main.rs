@@ -1,6 +1,8 @@
 //! The `latchkey` binary.
-fn main() {
-    for crd in latchkey::resources::definitions() {
-        println!("{}", serde_saphyr::to_string(&crd).unwrap_or_default());
-    }
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    latchkey::cli::Cli::parse().execute()
 }

@@ -91,6 +91,8 @@ pub enum Reason {
     Serving,
     /// `spec.managementAPI.enabled` is false.
     Locked,
+    /// The User's keys are accepted.
+    Accepted,
     /// The User's keys are refused.
     Disabled,
     /// The stored object can't be understood by this version.
@@ -127,6 +129,7 @@ impl Reason {
             Self::ExpiresSoon { .. } => "ExpiresSoon",
             Self::Serving => "Serving",
             Self::Locked => "Locked",
+            Self::Accepted => "Active",
             Self::Disabled => "Disabled",
             Self::Undecodable { .. } => "Undecodable",
         }
@@ -238,6 +241,7 @@ impl Reason {
                 "the organization's management keys are refused because spec.managementAPI.enabled is false"
                     .into()
             }
+            Self::Accepted => "the User's keys are accepted".into(),
             Self::Disabled => "the User's keys are refused because spec.disabled is true".into(),
             Self::Undecodable { problem } => format!(
                 "the stored object can't be understood by this version of Latchkey: {problem}; the key is refused; \
@@ -481,6 +485,6 @@ pub fn catalogue() -> Vec<Entry> {
             },
         ],
     );
-    add("User", READY, true, vec![Reason::Active, Reason::Disabled]);
+    add("User", READY, true, vec![Reason::Accepted, Reason::Disabled]);
     entries
 }

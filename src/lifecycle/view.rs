@@ -59,6 +59,11 @@ impl<'a> KeyView<'a> {
         }
     }
 
+    /// Whether the status knows of a token.
+    pub fn was_issued(&self) -> bool {
+        self.status.is_some_and(|status| !status.generations.is_empty())
+    }
+
     /// The name of the key's Secret.
     pub fn secret_name(&self) -> &'a str {
         self.spec
