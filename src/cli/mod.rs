@@ -2,8 +2,10 @@
 
 mod admin;
 mod crds;
+mod demo;
 mod docs;
 mod run;
+mod watches;
 
 pub use run::RunArgs;
 
@@ -22,6 +24,8 @@ pub struct Cli {
 enum Command {
     /// Run the operator: controllers and the door that gateways ask.
     Run(Box<RunArgs>),
+    /// Show it all on this machine: a cluster, the operator, and a walk through a key's life.
+    Demo(demo::DemoArgs),
     /// Print the custom resource definitions as YAML.
     Crds(crds::CrdsArgs),
     /// Write the pages of the documentation that are made from the code.
@@ -35,6 +39,7 @@ impl Cli {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let result = match self.command {
             Command::Run(args) => run::run(*args).map_err(|error| error.to_string()),
+            Command::Demo(args) => demo::demo(&args).map_err(|error| error.to_string()),
             Command::Crds(args) => crds::crds(&args).map_err(|error| error.to_string()),
             Command::Docs(args) => docs::docs(&args).map_err(|error| error.to_string()),
         };

@@ -1,16 +1,16 @@
 //! `latchkey run`: wiring, and an orderly end.
 
-use super::admin;
+use super::{admin, watches::Watches};
 use crate::{
-    cluster::{client, lease, watch},
+    cluster::{client, lease},
     controllers::{self, Controllers, Subscriptions},
-    resources::{ManagementKey, Organization, User},
+    policy::AddressRanges,
     telemetry::{self, LogFormat},
+    verifier::{self, Decisions, DoorState, Index},
 };
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{Api, Client, api::PartialObjectMeta, core::DeserializeGuard, runtime::watcher};
+use kube::Client;
 use prometheus_client::registry::Registry;
 use std::{
     io,
@@ -109,6 +109,9 @@ pub enum RunError {
     /// Something in the flags can't be used.
     #[error("--trusted-proxies: {0}")]
     TrustedProxies(#[from] crate::policy::InvalidRange),
+    /// There are no random bytes.
+    #[error("drawing random bytes from the operating system failed: {0}")]
+    Random(#[source] rand::rngs::SysError),
     /// A part that must go on ended.
     #[error("the {0} ended; the process ends with it, so that it is started anew")]
     PartEnded(&'static str),
@@ -146,23 +149,31 @@ async fn cancel_on_signal(stop: CancellationToken) {
 /// Runs the operator until `stop` is cancelled or a part that must go on ends.
 pub async fn serve(args: RunArgs, client: Client, stop: CancellationToken) -> Result<(), RunError> {
     let admin_listener = listen(args.admin).await?;
-    let mut parts = Parts {
-        tasks: JoinSet::new(),
-        stop: stop.clone(),
-    };
-    let controls = args.roles.contains(&Role::Controller);
-    let caches_ready = Arc::new(AtomicBool::new(!controls));
+    let mut parts = Parts { tasks: JoinSet::new(), stop: stop.clone() };
     let mut checks: Vec<admin::Check> = Vec::new();
+    let mut registry = Registry::default();
+    let mut watches = Watches::default();
+    if args.roles.contains(&Role::Verifier) {
+        let listener = listen(args.http).await?;
+        let index = Arc::new(Index::new());
+        let door = door(&args, &index, &mut registry)?;
+        parts.serve("HTTP listener", listener, verifier::router(Arc::new(door)));
+        watches.add_verifier(&index);
+        checks.push(("the verifier's index", Box::new(move || index.is_complete())));
+    }
+    let caches_ready = Arc::new(AtomicBool::new(!args.roles.contains(&Role::Controller)));
     let ready = Arc::clone(&caches_ready);
-    checks.push((
-        "the controllers' caches",
-        Box::new(move || ready.load(Ordering::Relaxed)),
-    ));
-    let registry = Registry::with_prefix("latchkey");
+    checks.push(("the controllers' caches", Box::new(move || ready.load(Ordering::Relaxed))));
     parts.serve("admin listener", admin_listener, admin::router(checks, registry));
-    let begin = begin(args, client, caches_ready, stop.clone());
-    parts.tasks.spawn(async move { begin.await });
+    parts.tasks.spawn(follow(args, client, watches, caches_ready, stop));
     parts.run().await
+}
+
+fn door(args: &RunArgs, index: &Arc<Index>, registry: &mut Registry) -> Result<DoorState, RunError> {
+    let trusted = AddressRanges::parse(&args.trusted_proxies)?;
+    verifier::register_index(registry, index);
+    let decisions = Decisions::register(registry);
+    DoorState::new(Arc::clone(index), trusted, decisions, Timestamp::now).map_err(RunError::Random)
 }
 
 /// Tasks without which the process has no purpose.
@@ -213,37 +224,38 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
         .map_err(|source| RunError::Listen { address, source })
 }
 
-/// Starts the controllers and the watches, once the API server answers.
-async fn begin(
+/// Follows the API server, and reconciles if the controller's part is played.
+async fn follow(
     args: RunArgs,
     client: Client,
+    mut watches: Watches,
     caches_ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
-    let prepared = tokio::select! {
-        prepared = prepare(&args, &client, &namespace) => prepared,
-        () = stop.cancelled() => return Ok(()),
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let mut controllers = None;
+    if args.roles.contains(&Role::Controller) {
+        let (prepared, subscriptions) = tokio::select! {
+            prepared = prepare(&args, &client, &namespace) => prepared,
+            () = stop.cancelled() => return Ok(()),
+        };
+        watches.add_controllers(subscriptions);
+        controllers = Some(prepared);
+    }
+    let mut watches = watches.start(&client);
+    let reconcile = async {
+        match &controllers {
+            Some(controllers) => lead(&args, &client, &namespace, controllers, &caches_ready, stop.clone()).await,
+            None => stop.cancelled().await,
+        }
     };
-    let (controllers, subscriptions) = prepared;
-    let mut watches = watch_all(&client, subscriptions);
-    let lead = lead(
-        &args,
-        &client,
-        &namespace,
-        &controllers,
-        &caches_ready,
-        stop.clone(),
-    );
     tokio::select! {
-        () = lead => Ok(()),
+        () = reconcile => Ok(()),
         _ = watches.join_next() => Err(RunError::PartEnded("watch")),
     }
 }
 
+/// Makes the controllers, once the API server answers.
 async fn prepare(args: &RunArgs, client: &Client, namespace: &str) -> (Controllers, Subscriptions) {
     loop {
         let options = controllers::Options {
@@ -258,39 +270,6 @@ async fn prepare(args: &RunArgs, client: &Client, namespace: &str) -> (Controlle
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn watch_all(client: &Client, subscriptions: Subscriptions) -> JoinSet<()> {
-    let Subscriptions {
-        organizations,
-        users,
-        management_keys,
-        namespaces,
-        secrets,
-    } = subscriptions;
-    let mut watches = JoinSet::new();
-    watches.spawn(watch::follow(
-        Api::<DeserializeGuard<Organization>>::all(client.clone()),
-        vec![organizations],
-    ));
-    watches.spawn(watch::follow(
-        Api::<DeserializeGuard<User>>::all(client.clone()),
-        vec![users],
-    ));
-    watches.spawn(watch::follow(
-        Api::<DeserializeGuard<ManagementKey>>::all(client.clone()),
-        vec![management_keys],
-    ));
-    let namespaces_api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-    watches.spawn(watch::follow_metadata(
-        namespaces_api,
-        watcher::Config::default(),
-        vec![namespaces],
-    ));
-    let secrets_api = Api::<PartialObjectMeta<Secret>>::all(client.clone());
-    let ours = watcher::Config::default().labels(&controllers::secrets_watched());
-    watches.spawn(watch::follow_metadata(secrets_api, ours, vec![secrets]));
-    watches
 }
 
 /// Reconciles while this process leads, until it stops.

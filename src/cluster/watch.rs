@@ -61,7 +61,8 @@ pub async fn follow<K>(api: Api<DeserializeGuard<K>>, mut subscribers: Vec<Box<d
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let events = watcher(api, watcher::Config::default().any_semantic());
+    // A list is a consistent one, kube's default: what it doesn't have is gone.
+    let events = watcher(api, watcher::Config::default());
     tell(
         events,
         |guarded: DeserializeGuard<K>| match guarded.0 {
@@ -85,7 +86,7 @@ pub async fn follow_metadata<K>(
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
     tell(
-        watcher(api, config.any_semantic()),
+        watcher(api, config),
         Item::Readable,
         &mut subscribers,
     )

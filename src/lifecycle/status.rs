@@ -220,7 +220,7 @@ fn refusal_reason(key: &KeyView<'_>, found: &Issued<'_>, status: &KeyStatus, ref
     let named = key.spec.owner.as_ref().map(|owner| &owner.name);
     let owner = || {
         named
-            .or(status.owner.as_ref().map(|owner| &owner.name))
+            .or_else(|| status.owner.as_ref().map(|owner| &owner.name))
             .cloned()
             .unwrap_or_default()
     };

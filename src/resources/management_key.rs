@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 /// What a key may do, for how long, and where its token goes.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[kube(
     group = "latchkey.dev", version = "v1alpha1", kind = "ManagementKey", plural = "managementkeys",
     shortname = "mk", category = "latchkey", namespaced, status = "KeyStatus", derive = "PartialEq",

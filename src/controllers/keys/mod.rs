@@ -136,7 +136,7 @@ async fn withhold<K: Key>(
     let again = unwatched.then(|| now.saturating_add(issue::LOOK_AGAIN.signed()).unwrap_or(now));
     Ok(context
         .shared
-        .wake(again.or(view.spec.expires_at.filter(|end| *end > now))))
+        .wake(again.or_else(|| view.spec.expires_at.filter(|end| *end > now))))
 }
 
 /// Writes a status if it says something new, and tells what happened.
