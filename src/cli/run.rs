@@ -149,7 +149,10 @@ async fn cancel_on_signal(stop: CancellationToken) {
 /// Runs the operator until `stop` is cancelled or a part that must go on ends.
 pub async fn serve(args: RunArgs, client: Client, stop: CancellationToken) -> Result<(), RunError> {
     let admin_listener = listen(args.admin).await?;
-    let mut parts = Parts { tasks: JoinSet::new(), stop: stop.clone() };
+    let mut parts = Parts {
+        tasks: JoinSet::new(),
+        stop: stop.clone(),
+    };
     let mut checks: Vec<admin::Check> = Vec::new();
     let mut registry = Registry::default();
     let mut watches = Watches::default();
@@ -163,9 +166,14 @@ pub async fn serve(args: RunArgs, client: Client, stop: CancellationToken) -> Re
     }
     let caches_ready = Arc::new(AtomicBool::new(!args.roles.contains(&Role::Controller)));
     let ready = Arc::clone(&caches_ready);
-    checks.push(("the controllers' caches", Box::new(move || ready.load(Ordering::Relaxed))));
+    checks.push((
+        "the controllers' caches",
+        Box::new(move || ready.load(Ordering::Relaxed)),
+    ));
     parts.serve("admin listener", admin_listener, admin::router(checks, registry));
-    parts.tasks.spawn(follow(args, client, watches, caches_ready, stop));
+    parts
+        .tasks
+        .spawn(follow(args, client, watches, caches_ready, stop));
     parts.run().await
 }
 
@@ -232,7 +240,10 @@ async fn follow(
     caches_ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| client.default_namespace().to_owned());
     let mut controllers = None;
     if args.roles.contains(&Role::Controller) {
         let (prepared, subscriptions) = tokio::select! {
@@ -245,7 +256,17 @@ async fn follow(
     let mut watches = watches.start(&client);
     let reconcile = async {
         match &controllers {
-            Some(controllers) => lead(&args, &client, &namespace, controllers, &caches_ready, stop.clone()).await,
+            Some(controllers) => {
+                lead(
+                    &args,
+                    &client,
+                    &namespace,
+                    controllers,
+                    &caches_ready,
+                    stop.clone(),
+                )
+                .await
+            }
             None => stop.cancelled().await,
         }
     };

@@ -85,12 +85,7 @@ pub async fn follow_metadata<K>(
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
-    tell(
-        watcher(api, config),
-        Item::Readable,
-        &mut subscribers,
-    )
-    .await;
+    tell(watcher(api, config), Item::Readable, &mut subscribers).await;
 }
 
 async fn tell<W, K>(

@@ -76,6 +76,8 @@ pub enum Reason {
     TokenInUse { secret: String, holder: String },
     /// The key holds a slot.
     SlotHeld { organization: String },
+    /// The key is refused for good, and gave its slot back.
+    SlotReleased { organization: String },
     /// The organization doesn't limit keys of this kind.
     NoLimit { organization: String },
     /// The Secret holds the token.
@@ -123,6 +125,7 @@ impl Reason {
             Self::ImportRefused { .. } => "ImportRefused",
             Self::TokenInUse { .. } => "TokenInUse",
             Self::SlotHeld { .. } => "SlotHeld",
+            Self::SlotReleased { .. } => "SlotReleased",
             Self::NoLimit { .. } => "NoLimit",
             Self::TokenInSecret { .. } => "TokenInSecret",
             Self::TokenScrubbed { .. } => "TokenScrubbed",
@@ -217,6 +220,9 @@ impl Reason {
                  another one"
             ),
             Self::SlotHeld { organization } => format!("the key holds a slot of organization {organization}"),
+            Self::SlotReleased { organization } => {
+                format!("the key is refused for good and gave its slot of organization {organization} back")
+            }
             Self::NoLimit { organization } => {
                 format!("organization {organization} doesn't limit keys of this kind")
             }
@@ -428,7 +434,16 @@ pub fn catalogue() -> Vec<Entry> {
         KEY,
         ADMITTED,
         false,
-        [vec![limit()], unissued[..6].to_vec()].concat(),
+        [
+            vec![
+                limit(),
+                Reason::SlotReleased {
+                    organization: organization(),
+                },
+            ],
+            unissued[..6].to_vec(),
+        ]
+        .concat(),
     );
     add(
         KEY,

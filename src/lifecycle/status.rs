@@ -149,7 +149,12 @@ fn issued_conditions(
             None => condition(conditions::READY, true, &Reason::Active),
         },
     };
-    let slot = admitted(found.admission, &found.terms.name);
+    let slot = match (found.admission, refusal.is_some_and(Refusal::is_final)) {
+        (Admission::Waiting { .. }, true) => Reason::SlotReleased {
+            organization: found.terms.name.clone(),
+        },
+        _ => admitted(found.admission, &found.terms.name),
+    };
     let has_token = matches!(token, Reason::TokenInSecret { .. } | Reason::TokenScrubbed { .. });
     let mut conditions = vec![
         ready,

@@ -28,8 +28,11 @@ where
         let feed: &dyn Feed<K> = &*self.index;
         match event {
             Event::Restarted => feed.restart(),
-            Event::Listed(Item::Readable(object)) | Event::Applied(Item::Readable(object)) => feed.applied(object),
-            Event::Listed(Item::Unreadable { metadata, .. }) | Event::Applied(Item::Unreadable { metadata, .. }) => {
+            Event::Listed(Item::Readable(object)) | Event::Applied(Item::Readable(object)) => {
+                feed.applied(object)
+            }
+            Event::Listed(Item::Unreadable { metadata, .. })
+            | Event::Applied(Item::Unreadable { metadata, .. }) => {
                 feed.unreadable(metadata);
             }
             Event::Deleted(Item::Readable(object)) => feed.deleted(object.meta(), (self.clock)()),

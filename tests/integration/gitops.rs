@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
 async fn kubectl(lab: &Lab, args: &[&str]) -> (String, String) {
     let kubeconfig = lab.world.folder().join("kubectl.kubeconfig");
     std::fs::write(&kubeconfig, lab.world.kubeconfig("kubectl")).unwrap();
-    let mut command = Command::new(lab.world.assets.join("kubectl"));
+    let mut command = Command::new(&lab.world.kubectl);
     let output = command
         .env("KUBECONFIG", &kubeconfig)
         .args(args)
@@ -51,7 +51,8 @@ async fn every_example_applied_twice(lab: Lab) {
     assert_eq!(err, "", "no warnings");
     assert!(out.contains("managementkey.latchkey.dev/ci created"), "{out}");
     let keys: Api<ManagementKey> = Api::namespaced(lab.client.clone(), "acme-prod");
-    let lab = Lab { keys, ..lab };
+    let secrets: Api<Secret> = Api::namespaced(lab.client.clone(), "acme-prod");
+    let lab = Lab { keys, secrets, ..lab };
     lab.active("ci").await;
     lab.active("console").await;
     let organizations = lab.organizations.clone();
@@ -102,13 +103,12 @@ async fn every_example_applied_twice(lab: Lab) {
 /// Versions of all that belongs to the examples, without the organization, whose slots the marker takes part in.
 async fn snapshot(lab: &Lab) -> BTreeMap<String, String> {
     let users: Api<User> = Api::namespaced(lab.client.clone(), "acme-prod");
-    let secrets: Api<Secret> = Api::namespaced(lab.client.clone(), "acme-prod");
     let all = ListParams::default();
     let namespace: Api<Namespace> = Api::all(lab.client.clone());
     let mut found = versions(&lab.keys.list(&all).await.unwrap().items);
     found.extend(versions(&users.list(&all).await.unwrap().items));
     found.extend(
-        versions(&secrets.list(&all).await.unwrap().items)
+        versions(&lab.secrets.list(&all).await.unwrap().items)
             .into_iter()
             .map(|(n, v)| (format!("secret {n}"), v)),
     );

@@ -1,6 +1,6 @@
 //! Behaviour on a real etcd and kube-apiserver: one control plane for all tests, one namespace for each.
 //!
-//! The control plane's programs are found through `KUBEBUILDER_ASSETS`; `make test` sets it.
+//! The control plane's programs come from `hack/control-plane/install`, which looks at `KUBEBUILDER_ASSETS` first.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 

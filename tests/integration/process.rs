@@ -88,7 +88,7 @@ async fn another_takes_over(lab: Lab) {
     first.signal("TERM").await;
     first.ended().await;
     within(
-        Duration::from_secs(10),
+        Duration::from_secs(20),
         "the Lease was given back",
         lab.issue("three", json!({})),
     )

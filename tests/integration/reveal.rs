@@ -38,7 +38,7 @@ async fn holders(lab: &Lab, token: &str) -> Vec<String> {
 }
 
 async fn after_the_window_the_token_is_nowhere(lab: Lab) {
-    let recipe = lab.sharded_organization(json!({"revealWindow": "4s"})).await;
+    let recipe = lab.sharded_organization(json!({"revealWindow": "15s"})).await;
     let operator = recipe.start().await;
     let token = lab.issue("ci", json!({})).await;
     assert_eq!(holders(&lab, &token).await, [format!("Secret {}/ci", lab.name)]);

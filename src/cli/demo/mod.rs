@@ -161,11 +161,7 @@ fn introduce(cluster: &LocalCluster) {
     ));
 }
 
-async fn install(
-    cluster: &LocalCluster,
-    stage: &Stage,
-    addresses: Addresses,
-) -> Result<Operator, DemoError> {
+async fn install(cluster: &LocalCluster, stage: &Stage, addresses: Addresses) -> Result<Operator, DemoError> {
     chapters::chapter("1. Install", chapters::install(stage)).await?;
     stage::command(&operator::command_line(addresses));
     let mut operator = Operator::start(cluster.dir(), addresses)?;

@@ -66,8 +66,16 @@ impl Addresses {
 
     fn flags(self) -> [String; 7] {
         let Self { http, admin } = self;
-        ["run", "--namespace", NAMESPACE, "--http", &http.to_string(), "--admin", &admin.to_string()]
-            .map(str::to_owned)
+        [
+            "run",
+            "--namespace",
+            NAMESPACE,
+            "--http",
+            &http.to_string(),
+            "--admin",
+            &admin.to_string(),
+        ]
+        .map(str::to_owned)
     }
 }
 
@@ -115,7 +123,10 @@ impl Operator {
         };
         match outcome {
             Ok(()) => Ok(begun.elapsed()),
-            Err(_) => Err(OperatorError::NotReady { last, tail: self.tail() }),
+            Err(_) => Err(OperatorError::NotReady {
+                last,
+                tail: self.tail(),
+            }),
         }
     }
 
@@ -128,7 +139,10 @@ impl Operator {
 
     /// Ends the operator in an orderly way and waits for it.
     pub(super) async fn stop(mut self) -> Result<(), OperatorError> {
-        self.stdin.write_all(b"stop\nkeep\n").await.map_err(OperatorError::Stop)?;
+        self.stdin
+            .write_all(b"stop\nkeep\n")
+            .await
+            .map_err(OperatorError::Stop)?;
         self.guard.wait().await.map(drop).map_err(OperatorError::Stop)
     }
 
@@ -156,7 +170,11 @@ fn guard_command(dir: &Path, log: &Path, program: &Path, addresses: Addresses) -
         .arg(program)
         .args(addresses.flags())
         .env_clear()
-        .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .envs(
+            PASSED_ON
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
         .env("NO_COLOR", "1")
         .env("KUBECONFIG", dir.join("kubeconfig"))
         .current_dir(dir)
@@ -179,6 +197,9 @@ async fn poll(admin: SocketAddr, last: &mut String) {
 }
 
 async fn probe(admin: SocketAddr) -> reqwest::Result<reqwest::Response> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PROBE_TIMEOUT).build()?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PROBE_TIMEOUT)
+        .build()?;
     client.get(format!("http://{admin}/readyz")).send().await
 }

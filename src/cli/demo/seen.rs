@@ -46,7 +46,11 @@ impl<T: Display> Seen<T> {
     /// Right if it is just what was expected.
     pub(super) fn equal(expected: &str, seen: T) -> Self {
         let text = seen.to_string();
-        if text == expected { Self::Right(seen) } else { Self::Other(text) }
+        if text == expected {
+            Self::Right(seen)
+        } else {
+            Self::Other(text)
+        }
     }
 }
 

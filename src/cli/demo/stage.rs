@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     cluster::client::{self, call},
+    lifecycle::conditions,
     local_cluster::LocalCluster,
     resources::ManagementKey,
     token::Token,
 };
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -57,7 +58,10 @@ impl Stage {
 
     /// Shows and runs kubectl, shows what it prints, and returns that.
     pub(super) async fn kubectl(&self, args: &[&str]) -> Result<String, StepError> {
-        let line = format!("kubectl {}", args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "));
+        let line = format!(
+            "kubectl {}",
+            args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" ")
+        );
         command(&line);
         let printed = self.run(&self.kubectl, args, None).await?;
         output(&printed);
@@ -77,9 +81,15 @@ impl Stage {
 
     async fn run(&self, program: &Path, args: &[&str], input: Option<&str>) -> Result<String, StepError> {
         let line = format!("{} {}", program.display(), args.join(" "));
-        let mut child = self.command(program, args).spawn().map_err(|error| failed(&line, error))?;
+        let mut child = self
+            .command(program, args)
+            .spawn()
+            .map_err(|error| failed(&line, error))?;
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            stdin.write_all(input.as_bytes()).await.map_err(|error| failed(&line, error))?;
+            stdin
+                .write_all(input.as_bytes())
+                .await
+                .map_err(|error| failed(&line, error))?;
         }
         let ended = timeout(COMMAND_TIMEOUT, child.wait_with_output()).await;
         let ended = ended.map_err(|_| failed(&line, "it took too long"))?;
@@ -107,11 +117,16 @@ impl Stage {
         command
     }
 
-    /// Waits until a key's `Ready` condition speaks of its present spec and says this, such as `True Active`.
-    pub(super) async fn until_ready_is(&self, name: &str, expected: &str) -> Result<(), StepError> {
-        until(&format!("condition Ready of key {name}"), expected, async || {
-            let key = call("reading a key", self.keys().get_opt(name)).await?;
-            Ok(Seen::equal(expected, readiness(key.as_ref())))
+    /// Waits until a key's condition speaks of its present spec and says this, such as `True Active`.
+    pub(super) async fn until_condition_is(
+        &self,
+        key: &str,
+        type_: &str,
+        expected: &str,
+    ) -> Result<(), StepError> {
+        until(&format!("condition {type_} of key {key}"), expected, async || {
+            let found = call("reading a key", self.keys().get_opt(key)).await?;
+            Ok(Seen::equal(expected, condition(found.as_ref(), type_)))
         })
         .await
         .map(drop)
@@ -140,11 +155,20 @@ impl Stage {
     }
 
     /// Shows the question and the door's answer, and checks the answer's status and reason.
-    pub(super) async fn curl(&self, bearer: &Bearer, asked: Call, expected: &str) -> Result<Answer, StepError> {
+    pub(super) async fn curl(
+        &self,
+        bearer: &Bearer,
+        asked: Call,
+        expected: &str,
+    ) -> Result<Answer, StepError> {
         command(&self.door.curl(bearer, asked));
         let answer = self.door.ask(bearer, asked).await?;
         output(&answer.text());
-        expect(&format!("answer to {} {}", asked.method, asked.path), expected, answer.verdict())?;
+        expect(
+            &format!("answer to {} {}", asked.method, asked.path),
+            expected,
+            answer.verdict(),
+        )?;
         Ok(answer)
     }
 
@@ -155,9 +179,15 @@ impl Stage {
         asked: Call,
         expected: &str,
     ) -> Result<(), StepError> {
-        let what = format!("answer to {} {} with ${}", asked.method, asked.path, bearer.variable);
+        let what = format!(
+            "answer to {} {} with ${}",
+            asked.method, asked.path, bearer.variable
+        );
         until(&what, expected, async || {
-            Ok(Seen::equal(expected, self.door.ask(bearer, asked).await?.verdict()))
+            Ok(Seen::equal(
+                expected,
+                self.door.ask(bearer, asked).await?.verdict(),
+            ))
         })
         .await
         .map(drop)
@@ -175,16 +205,16 @@ impl Stage {
     }
 }
 
-fn readiness(key: Option<&ManagementKey>) -> String {
+fn condition(key: Option<&ManagementKey>, type_: &str) -> String {
     let Some(key) = key else {
         return "no such key".to_owned();
     };
     let status = key.status.as_ref();
-    let current = status.filter(|status| status.observed_generation == key.meta().generation);
+    let current = status.filter(|status| status.observed_generation == key.metadata.generation);
     let conditions = current.map_or(&[][..], |status| &status.conditions);
-    crate::lifecycle::conditions::find(conditions, "Ready").map_or_else(
+    conditions::find(conditions, type_).map_or_else(
         || "none for its present spec".to_owned(),
-        |ready| format!("{} {}", ready.status, ready.reason),
+        |found| format!("{} {}", found.status, found.reason),
     )
 }
 
@@ -198,7 +228,11 @@ fn failed(command: &str, problem: impl ToString) -> StepError {
 /// An argument as a shell takes it. None of ours has a quote in it.
 fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
-    if arg.chars().all(plain) { arg.to_owned() } else { format!("'{arg}'") }
+    if arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{arg}'")
+    }
 }
 
 /// Says something.
@@ -218,7 +252,9 @@ pub(super) fn checked(what: &str) {
 }
 
 fn output(text: &str) {
-    text.trim_end().lines().for_each(|line| say(&format!("  {line}")));
+    for line in text.trim_end().lines() {
+        say(format!("  {line}").trim_end());
+    }
 }
 
 #[cfg(test)]

@@ -145,8 +145,9 @@ fn admission(
             .map(|slot| format!("{}/{}", slot.namespace, slot.name))
             .collect()
     };
-    let full = slots.len() >= limit || organization.is_none();
-    full.then(|| Admission::Waiting {
+    // A key that was issued is refused at the door until it has a slot again, and says so.
+    let refused = slots.len() >= limit || organization.is_none() || key.was_issued();
+    refused.then(|| Admission::Waiting {
         limit,
         holders: holders(),
     })

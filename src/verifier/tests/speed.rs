@@ -95,24 +95,28 @@ fn floor() {
         let (index, tokens) = filled(count);
         let order: Vec<usize> = (0..count).map(|n| n * 7919 % count).collect();
         for (name, what) in [("find", 0), ("+digest", 1), ("+generation", 2), ("+standing", 3)] {
-        let mut rounds: Vec<u128> = (0..20)
-            .flat_map(|_| order.chunks(100))
-            .map(|chunk| {
-                let warm: Vec<String> = chunk.iter().map(|n| tokens[*n].clone()).collect();
-                let start = Instant::now();
-                let d = TokenDigest::of("");
-                warm.iter().for_each(|token| {
-                    let d = if what >= 1 {TokenDigest::of(token)} else {d};
-                    let e = index.find(recognise(token), d);
-                    if what >= 2 { black_box(e.as_ref().unwrap().generation(&d).is_some()); }
-                    if what >= 3 { black_box(e.as_ref().unwrap().standing().refusal(at(0))); }
-                    black_box(e);
-                });
-                start.elapsed().as_nanos() / chunk.len() as u128
-            })
-            .collect();
+            let mut rounds: Vec<u128> = (0..20)
+                .flat_map(|_| order.chunks(100))
+                .map(|chunk| {
+                    let warm: Vec<String> = chunk.iter().map(|n| tokens[*n].clone()).collect();
+                    let start = Instant::now();
+                    let d = TokenDigest::of("");
+                    warm.iter().for_each(|token| {
+                        let d = if what >= 1 { TokenDigest::of(token) } else { d };
+                        let e = index.find(recognise(token), d);
+                        if what >= 2 {
+                            black_box(e.as_ref().unwrap().generation(&d).is_some());
+                        }
+                        if what >= 3 {
+                            black_box(e.as_ref().unwrap().standing().refusal(at(0)));
+                        }
+                        black_box(e);
+                    });
+                    start.elapsed().as_nanos() / chunk.len() as u128
+                })
+                .collect();
             rounds.sort_unstable();
-            println!("{count} {name}: {}", rounds[rounds.len()/2]);
+            println!("{count} {name}: {}", rounds[rounds.len() / 2]);
         }
     }
 }
@@ -120,23 +124,45 @@ fn floor() {
 #[test]
 #[ignore = "measures"]
 fn parts() {
-    use crate::{policy::CanonicalPath, token::{TokenDigest, recognise}};
+    use crate::{
+        policy::CanonicalPath,
+        token::{TokenDigest, recognise},
+    };
     let (index, tokens) = filled(1000);
     let time = |name: &str, part: &dyn Fn(&String)| {
         let start = Instant::now();
-        for _ in 0..100 { tokens.iter().for_each(|t| part(black_box(t))); }
-        println!("{name}: {} ns", start.elapsed().as_nanos() / 100 / tokens.len() as u128);
+        for _ in 0..100 {
+            tokens.iter().for_each(|t| part(black_box(t)));
+        }
+        println!(
+            "{name}: {} ns",
+            start.elapsed().as_nanos() / 100 / tokens.len() as u128
+        );
     };
     time("nothing", &|_| {});
-    time("digest", &|t| { black_box(TokenDigest::of(t)); });
-    time("recognise", &|t| { black_box(recognise(t)); });
+    time("digest", &|t| {
+        black_box(TokenDigest::of(t));
+    });
+    time("recognise", &|t| {
+        black_box(recognise(t));
+    });
     let target = "/management/v1/projects/p1/users/u1?expand=roles";
-    time("path", &|_| { let _ = black_box(CanonicalPath::of_target(black_box(target))); });
+    time("path", &|_| {
+        let _ = black_box(CanonicalPath::of_target(black_box(target)));
+    });
     let d = TokenDigest::of("");
-    time("find", &|t| { black_box(index.find(recognise(t), d)); });
+    time("find", &|t| {
+        black_box(index.find(recognise(t), d));
+    });
     let e = index.find(recognise(&tokens[0]), d).unwrap();
-    time("generation", &|_| { black_box(e.generation(&d)); });
-    time("standing", &|_| { black_box(e.standing().refusal(at(0))); });
+    time("generation", &|_| {
+        black_box(e.generation(&d));
+    });
+    time("standing", &|_| {
+        black_box(e.standing().refusal(at(0)));
+    });
     let path = CanonicalPath::of_target(target).unwrap();
-    time("rules", &|_| { black_box(e.rules().allow("GET", black_box(&path))); });
+    time("rules", &|_| {
+        black_box(e.rules().allow("GET", black_box(&path)));
+    });
 }

@@ -3,7 +3,7 @@
 use super::{PATIENCE, World, door::Door, eventually};
 use std::{
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -68,6 +68,7 @@ impl Recipe {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true);
         let mut guard = command.spawn().unwrap();
         let mut lines = BufReader::new(guard.stdout.take().unwrap()).lines();
@@ -86,10 +87,6 @@ impl Recipe {
         let operator = self.spawn().await;
         operator.ready().await;
         operator
-    }
-
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 }
 

@@ -12,7 +12,7 @@ use latchkey::{
     token,
 };
 use std::{
-    env, fs,
+    fs,
     future::Future,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -25,7 +25,7 @@ pub struct World {
     runtime: Runtime,
     cluster: Mutex<Option<LocalCluster>>,
     pub client: Client,
-    pub assets: PathBuf,
+    pub kubectl: PathBuf,
     audit_log: PathBuf,
     folder: tempfile::TempDir,
     shared: OnceCell<Operator>,
@@ -36,10 +36,12 @@ pub struct World {
 impl World {
     pub fn start() -> &'static Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let assets =
-            env::var_os("KUBEBUILDER_ASSETS").expect("KUBEBUILDER_ASSETS is not set; run `make test`");
-        let binaries = Binaries::locate(Path::new(&assets)).expect("the control plane's programs");
         let runtime = Runtime::new().unwrap();
+        // It takes $KUBEBUILDER_ASSETS first, then its cache, and says what it does otherwise.
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/install");
+        let binaries = runtime
+            .block_on(Binaries::install(&script))
+            .expect("the control plane's programs");
         let (cluster, client) = runtime.block_on(async {
             let options = Options {
                 data_dir: None,
@@ -55,7 +57,7 @@ impl World {
         let world = Self {
             runtime,
             client,
-            assets: assets.into(),
+            kubectl: cluster.kubectl().to_owned(),
             audit_log: cluster.audit_log().expect("an audit log"),
             cluster: Mutex::new(Some(cluster)),
             folder: tempfile::tempdir().unwrap(),
@@ -107,10 +109,6 @@ impl World {
             .expect("it runs")
             .kubeconfig(user, Some("system:masters"))
             .unwrap()
-    }
-
-    pub fn admin_config(&self) -> kube::Config {
-        self.cluster.lock().unwrap().as_ref().expect("it runs").admin()
     }
 
     pub fn etcd_url(&self) -> String {

@@ -1,9 +1,12 @@
 //! Installing, and declaring the first keys.
 
-use crate::cli::demo::{
-    operator,
-    seen::{StepError, expect},
-    stage::{NAMESPACE, Stage, checked, say},
+use crate::{
+    cli::demo::{
+        operator,
+        seen::{StepError, expect},
+        stage::{NAMESPACE, Stage, checked, say},
+    },
+    lifecycle::conditions,
 };
 
 const APPLY: [&str; 7] = [
@@ -21,9 +24,19 @@ pub(in crate::cli::demo) async fn install(stage: &Stage) -> Result<(), StepError
     say("\nOrganization, User and ManagementKey become kinds of this cluster. The operator keeps its own objects, a
 Lease and the key that its records are sealed with, in a namespace of its own.");
     stage.install_crds().await?;
-    let established = ["wait", "--for", "condition=established", "crd", "--all", "--timeout", "15s"];
+    let established = [
+        "wait",
+        "--for",
+        "condition=established",
+        "crd",
+        "--all",
+        "--timeout",
+        "15s",
+    ];
     stage.kubectl(&established).await?;
-    stage.kubectl(&["create", "namespace", operator::NAMESPACE]).await?;
+    stage
+        .kubectl(&["create", "namespace", operator::NAMESPACE])
+        .await?;
     Ok(())
 }
 
@@ -32,12 +45,17 @@ pub(super) async fn declare(stage: &Stage) -> Result<(), StepError> {
 tokens are made by Latchkey; nothing secret is in these files, so that they can live in Git.");
     stage.kubectl(&APPLY).await?;
     for key in ["console", "ci"] {
-        stage.until_ready_is(key, "True Active").await?;
+        stage
+            .until_condition_is(key, conditions::READY, "True Active")
+            .await?;
     }
     stage.kubectl(&["get", "mk", "-n", NAMESPACE]).await?;
     checked("both keys are Ready; Token shows the last four characters");
     say("\nApplying the same again changes nothing: Latchkey never writes to a spec.");
     let again = stage.kubectl(&APPLY).await?;
-    let changed: Vec<_> = again.lines().filter(|line| !line.ends_with(" unchanged")).collect();
+    let changed: Vec<_> = again
+        .lines()
+        .filter(|line| !line.ends_with(" unchanged"))
+        .collect();
     expect("what the second apply changed", "", changed.join("; "))
 }
