@@ -185,7 +185,12 @@ async fn perform(
     };
     match &walked {
         Ok(()) => stage::say("\nEvery step showed what it should."),
-        Err(error) => stage::say(&format!("\nFAILED: {error}\n\n{}", operator.tail())),
+        Err(error) => {
+            let log = operator.tail();
+            stage::say(&format!(
+                "\nFAILED: {error}\n\nThe end of the operator's log:\n{log}"
+            ));
+        }
     }
     if exit {
         return walked;

@@ -18,7 +18,7 @@ use tokio::{
 
 const GUARD: &str = include_str!("../../local_cluster/guard.sh");
 /// The namespace of the operator's own objects.
-pub(super) const NAMESPACE: &str = "latchkey-system";
+const NAMESPACE: &str = "latchkey-system";
 const LOG: &str = "latchkey.log";
 /// How long the operator may take until it is ready.
 const READY: Duration = Duration::from_secs(30);

@@ -24,7 +24,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 /// The namespace that the walk is about.
-pub(super) const NAMESPACE: &str = "acme-prod";
+const NAMESPACE: &str = "acme-prod";
 /// How long one command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,14 +56,12 @@ impl Stage {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
-    /// Shows and runs kubectl, shows what it prints, and returns that.
-    pub(super) async fn kubectl(&self, args: &[&str]) -> Result<String, StepError> {
-        let line = format!(
-            "kubectl {}",
-            args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" ")
-        );
-        command(&line);
-        let printed = self.run(&self.kubectl, args, None).await?;
+    /// Shows and runs kubectl, shows what it prints, and returns that. No argument may have a space in it.
+    pub(super) async fn kubectl(&self, line: &str) -> Result<String, StepError> {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let shown: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
+        command(&format!("kubectl {}", shown.join(" ")));
+        let printed = self.run(&self.kubectl, &args, None).await?;
         output(&printed);
         Ok(printed)
     }

@@ -3,7 +3,7 @@
 use super::LIST_PROJECTS;
 use crate::{
     cli::demo::{
-        door::{Bearer, Call},
+        door::{Answer, Bearer, Call},
         seen::{StepError, expect},
         stage::{Stage, command, say},
     },
@@ -23,34 +23,30 @@ const INVENTED: &str = "lk_mk_000000000000_invented";
 pub(super) async fn call(stage: &Stage) -> Result<Bearer, StepError> {
     say("\nThe token is in a Secret of the key's name.");
     let token = stage.take_token("TOKEN", "console", "token").await?;
-    say("\nA gateway asks the door before it lets a call through. This key allows /management/**, so this call passes,
-and the headers tell the upstream whose it is.");
-    let allowed = stage.curl(&token, LIST_PROJECTS, "200").await?;
-    expect(
-        "header X-Latchkey-Key",
-        "acme-prod/console",
-        allowed.header("x-latchkey-key"),
-    )?;
-    expect(
-        "header X-Latchkey-Kind",
-        "ManagementKey",
-        allowed.header("x-latchkey-kind"),
-    )?;
-    expect(
-        "header X-Latchkey-Organization",
-        "acme",
-        allowed.header("x-latchkey-organization"),
-    )?;
     say(
-        "\nWhat the key does not list is denied, and every denial has a reason that stays the same wherever it shows.",
+        "\nA gateway asks the door before it lets a call through. This key allows /management/**, so the call\n\
+         passes, and the headers tell the upstream whose key it is.",
     );
+    tells_whose_key_it_is(&stage.curl(&token, LIST_PROJECTS, "200").await?)?;
+    say("\nWhat a key does not list is denied. The reason is the same in header, body and metric.");
     stage.curl(&token, CHAT, "403 EndpointNotAllowed").await?;
-    say("\nAn invented token does not even reach the index: its checksum is wrong.");
+    say("\nAn invented token is refused before anything is looked up: its checksum is wrong.");
+    command(&format!("INVENTED={INVENTED}"));
     let invented = Bearer {
         variable: "INVENTED",
         token: Token::from_existing(INVENTED.to_owned()),
     };
-    command(&format!("INVENTED={INVENTED}"));
     stage.curl(&invented, LIST_PROJECTS, "401 MalformedToken").await?;
     Ok(token)
+}
+
+fn tells_whose_key_it_is(answer: &Answer) -> Result<(), StepError> {
+    let expected = [
+        ("x-latchkey-key", "acme-prod/console"),
+        ("x-latchkey-kind", "ManagementKey"),
+        ("x-latchkey-organization", "acme"),
+    ];
+    expected
+        .into_iter()
+        .try_for_each(|(name, value)| expect(name, value, answer.header(name)))
 }

@@ -3,34 +3,28 @@
 use crate::{
     cli::demo::{
         seen::{Seen, StepError, expect, until},
-        stage::{NAMESPACE, Stage, checked, say},
+        stage::{Stage, checked, say},
     },
     cluster::client::call,
     lifecycle::conditions,
-    resources::{ManagementKey, Organization},
+    resources::Organization,
 };
 use kube::Api;
 use std::time::Instant;
 
-const READY_MESSAGE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
-const GET_KEYS: [&str; 4] = ["get", "mk", "-n", NAMESPACE];
+const HOLDERS: [&str; 5] = ["console", "ci", "reports", "support", "audit"];
 
 pub(super) async fn limit(stage: &Stage) -> Result<(), StepError> {
-    say(
-        "\nThe organization lets five management keys be good at a time. Three more fill it; a sixth has to wait.",
-    );
-    stage.kubectl(&["apply", "-f", "demo/three-more.yaml"]).await?;
-    until_held(stage, "5 of 5, 0 waiting").await?;
-    stage.kubectl(&["apply", "-f", "demo/sixth.yaml"]).await?;
+    say("\nThe organization lets five management keys be good at a time. Three more fill it; a sixth waits.");
+    stage.kubectl("apply -f demo/three-more.yaml").await?;
+    until_slots_are(stage, "5 of 5, 0 waiting").await?;
+    stage.kubectl("apply -f demo/sixth.yaml").await?;
     stage
         .until_condition_is("sixth", conditions::READY, "False LimitReached")
         .await?;
-    until_held(stage, "5 of 5, 1 waiting").await?;
-    stage.kubectl(&GET_KEYS).await?;
-    stage.kubectl(&["get", "organizations", "acme"]).await?;
-    stage
-        .kubectl(&["get", "mk", "sixth", "-n", NAMESPACE, "-o", READY_MESSAGE])
-        .await?;
+    until_slots_are(stage, "5 of 5, 1 waiting").await?;
+    stage.kubectl("get mk -n acme-prod").await?;
+    stage.kubectl("get organizations acme").await?;
     names_the_holders(stage).await?;
     let secret = call("looking for a Secret", stage.secrets().get_opt("sixth")).await?;
     expect(
@@ -42,7 +36,7 @@ pub(super) async fn limit(stage: &Stage) -> Result<(), StepError> {
     admitted_by_itself(stage).await
 }
 
-async fn until_held(stage: &Stage, expected: &str) -> Result<(), StepError> {
+async fn until_slots_are(stage: &Stage, expected: &str) -> Result<(), StepError> {
     let organizations: Api<Organization> = Api::all(stage.client.clone());
     until("slots of organization acme", expected, async || {
         let found = call("reading an organization", organizations.get("acme")).await?;
@@ -58,28 +52,28 @@ async fn until_held(stage: &Stage, expected: &str) -> Result<(), StepError> {
 }
 
 async fn names_the_holders(stage: &Stage) -> Result<(), StepError> {
-    let sixth: ManagementKey = call("reading a key", stage.keys().get("sixth")).await?;
-    let status = sixth.status.unwrap_or_default();
-    let ready = conditions::find(&status.conditions, conditions::READY);
-    let message = ready.map_or("", |condition| &condition.message);
-    let holders = ["console", "ci", "reports", "support", "audit"];
-    let unnamed = holders
-        .iter()
-        .filter(|name| !message.contains(&format!("{NAMESPACE}/{name}")));
-    let unnamed: Vec<_> = unnamed.copied().collect();
-    expect("holders that the message does not name", "", unnamed.join(", "))
+    let message = stage
+        .kubectl(r#"get mk sixth -n acme-prod -o jsonpath={.status.conditions[?(@.type=="Ready")].message}"#)
+        .await?;
+    let is_named = |holder: &&str| message.contains(&format!("acme-prod/{holder}"));
+    let named: Vec<_> = HOLDERS.into_iter().filter(is_named).collect();
+    expect(
+        "holders that the message names",
+        HOLDERS.join(", "),
+        named.join(", "),
+    )
 }
 
 async fn admitted_by_itself(stage: &Stage) -> Result<(), StepError> {
     say("\nDelete one of the five, and the waiting key gets its slot without being touched.");
-    stage
-        .kubectl(&["delete", "mk", "reports", "-n", NAMESPACE])
-        .await?;
+    stage.kubectl("delete mk reports -n acme-prod").await?;
     let deleted = Instant::now();
     stage
         .until_condition_is("sixth", conditions::READY, "True Active")
         .await?;
     let took = deleted.elapsed().as_millis();
-    checked(&format!("it was Ready within {took} ms after kubectl's return"));
-    stage.kubectl(&GET_KEYS).await.map(drop)
+    checked(&format!(
+        "key sixth was Ready at most {took} ms after kubectl's return"
+    ));
+    stage.kubectl("get mk -n acme-prod").await.map(drop)
 }
