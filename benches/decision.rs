@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use divan::{Bencher, black_box};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
 use latchkey::{
     resources::{Generation, KeyStatus, ManagementKey, Organization, User},
     token::{KeyId, KeyKind, Token, TokenDigest, recognise},
     verifier::{Call, Credentials, Feed, Index, decide},
 };
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde_json::json;
 
 fn main() {
@@ -26,7 +26,10 @@ struct Crowd {
 
 fn bearer(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+    headers.insert(
+        AUTHORIZATION,
+        HeaderValue::from_str(&format!("Bearer {token}")).unwrap(),
+    );
     headers
 }
 
@@ -39,7 +42,12 @@ fn key(number: usize, token: &Token, id: KeyId) -> ManagementKey {
     key.status = Some(KeyStatus {
         id: Some(id.to_string()),
         organization: Some("acme".to_owned()),
-        generations: vec![Generation { number: 1, digest: token.digest().to_string(), issued_at: now, not_after: None }],
+        generations: vec![Generation {
+            number: 1,
+            digest: token.digest().to_string(),
+            issued_at: now,
+            not_after: None,
+        }],
         ..KeyStatus::default()
     });
     key
@@ -75,12 +83,22 @@ fn crowd(size: usize) -> Crowd {
 }
 
 fn ask(bencher: Bencher<'_, '_>, crowd: &Crowd, allowed: bool) {
-    let call = Call { method: "GET", target: "/management/v1/projects/loyalty/users/7", address: None, project: None };
+    let call = Call {
+        method: "GET",
+        target: "/management/v1/projects/loyalty/users/7",
+        address: None,
+        project: None,
+    };
     let now = Timestamp::now();
     let mut turn = 0;
     bencher.bench_local(|| {
         turn = (turn + 7919) % crowd.headers.len();
-        let decision = decide(&crowd.index, Credentials::read(&crowd.headers[turn]), Some(&call), now);
+        let decision = decide(
+            &crowd.index,
+            Credentials::read(&crowd.headers[turn]),
+            Some(&call),
+            now,
+        );
         assert_eq!(decision.is_ok(), allowed);
     });
 }
@@ -94,7 +112,13 @@ fn decide_allowed(bencher: Bencher<'_, '_>, size: usize) {
 fn decide_unknown(bencher: Bencher<'_, '_>, size: usize) {
     let mut crowd = crowd(size);
     crowd.headers = (0..ASKED)
-        .map(|_| bearer(Token::mint(KeyKind::Management, KeyId::mint().unwrap()).unwrap().reveal()))
+        .map(|_| {
+            bearer(
+                Token::mint(KeyKind::Management, KeyId::mint().unwrap())
+                    .unwrap()
+                    .reveal(),
+            )
+        })
         .collect();
     ask(bencher, &crowd, false);
 }

@@ -1,6 +1,6 @@
 //! `latchkey docs`: the pages that are made from the code.
 
-use crate::lifecycle::conditions;
+use crate::{lifecycle::conditions, verifier::Denial};
 use clap::Args;
 use std::{collections::BTreeMap, fmt::Write, fs, io, path::PathBuf};
 
@@ -13,7 +13,8 @@ pub(super) struct DocsArgs {
 
 pub(super) fn docs(args: &DocsArgs) -> io::Result<()> {
     fs::create_dir_all(&args.out)?;
-    fs::write(args.out.join("conditions.md"), conditions_page())
+    fs::write(args.out.join("conditions.md"), conditions_page())?;
+    fs::write(args.out.join("reasons.md"), reasons_page())
 }
 
 const INTRODUCTION: &str = "# Conditions
@@ -51,4 +52,30 @@ fn conditions_page() -> String {
         }
     }
     page
+}
+
+const REASONS_INTRODUCTION: &str = "# Reasons
+
+Made by `latchkey docs` from the code.
+
+Why a call was denied, the same in the header `X-Latchkey-Reason`, in the body, and in the metric
+`latchkey_decisions_total`. On `/auth/nginx` every status but 401 is sent as 403, because nginx knows no other.
+
+| reason | status | what the caller is told |
+|---|---|---|
+";
+
+fn reasons_page() -> String {
+    Denial::ALL
+        .iter()
+        .fold(REASONS_INTRODUCTION.to_owned(), |mut page, denial| {
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} |",
+                denial.code(),
+                denial.status().as_u16(),
+                denial.message()
+            );
+            page
+        })
 }

@@ -2,28 +2,57 @@
 //! so that a change holds for all of them at once.
 
 use super::{interner::Interner, roll::Roll, uid::Uid};
-use arc_swap::ArcSwapOption;
 use kube::api::ObjectMeta;
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-/// An object by name, whether it exists or not. `T` is what keys need to know of it.
-pub(super) struct Cell<T> {
+/// An object by name, whether it exists or not, with what keys need to know of it: one word, so that reading it takes
+/// no lock and never sees half a change.
+pub(super) struct Cell {
     name: Box<str>,
-    state: ArcSwapOption<State<T>>,
+    state: AtomicU64,
 }
 
-/// An object that exists.
-pub(super) struct State<T> {
-    pub(super) uid: Uid,
-    /// Absent if the object can't be decoded.
-    pub(super) known: Option<T>,
+/// What keys need to know of an object: up to seven flags, and which object it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(u64);
+
+impl State {
+    const ABSENT: Self = Self(0);
+    const PRESENT: u8 = 1 << 7;
+    const FLAGS: u64 = 0xff;
+
+    fn new(uid: Uid, flags: u8) -> Self {
+        Self(uid.low() & !Self::FLAGS | u64::from(Self::PRESENT | flags))
+    }
+
+    /// Whether there is an object of this name.
+    pub(super) fn is_present(self) -> bool {
+        self.has(Self::PRESENT)
+    }
+
+    /// Whether one of these flags is set.
+    pub(super) fn has(self, flags: u8) -> bool {
+        self.0 & u64::from(flags) != 0
+    }
+
+    /// Whether this is the object of that uid. 56 bits of it are compared: enough, since uids are random and nobody
+    /// chooses them.
+    pub(super) fn is(self, uid: Uid) -> bool {
+        self.is_present() && (self.0 ^ uid.low()) & !Self::FLAGS == 0
+    }
 }
 
-impl<T> Cell<T> {
+impl Cell {
     fn new(name: &str) -> Self {
         Self {
             name: name.into(),
-            state: ArcSwapOption::empty(),
+            state: AtomicU64::new(State::ABSENT.0),
         }
     }
 
@@ -32,37 +61,40 @@ impl<T> Cell<T> {
         &self.name
     }
 
-    /// What the object is now; `None` if there is none of this name.
-    pub(super) fn state(&self) -> arc_swap::Guard<Option<Arc<State<T>>>> {
-        self.state.load()
+    /// What the object is now.
+    pub(super) fn state(&self) -> State {
+        State(self.state.load(Ordering::Acquire))
     }
 
-    /// The object of this uid is gone. Another one that has taken its name stays.
-    fn clear(&self, uid: Uid) {
-        if self.state.load().as_ref().is_some_and(|state| state.uid == uid) {
-            self.state.store(None);
+    /// Says what keys need to know of the object that has the name now.
+    pub(super) fn fill(&self, metadata: &ObjectMeta, flags: u8) {
+        self.set(State::new(Uid::in_metadata(metadata), flags));
+    }
+
+    /// Empties the cell if it is this object's.
+    fn empty(&self, uid: Uid) -> bool {
+        let is = self.state().is(uid);
+        if is {
+            self.set(State::ABSENT);
         }
+        is
+    }
+
+    fn set(&self, state: State) {
+        self.state.store(state.0, Ordering::Release);
     }
 }
 
 /// The cells of one kind of object.
-pub(super) struct Cells<T> {
-    by_name: Interner<Cell<T>>,
-    roll: Roll<Arc<Cell<T>>>,
+#[derive(Default)]
+pub(super) struct Cells {
+    by_name: Interner<Cell>,
+    roll: Roll<Arc<Cell>>,
 }
 
-impl<T> Default for Cells<T> {
-    fn default() -> Self {
-        Self {
-            by_name: Interner::default(),
-            roll: Roll::default(),
-        }
-    }
-}
-
-impl<T> Cells<T> {
+impl Cells {
     /// The cell of this name.
-    pub(super) fn get(&mut self, name: &str) -> Arc<Cell<T>> {
+    pub(super) fn get(&mut self, name: &str) -> Arc<Cell> {
         self.by_name.get(name, || Cell::new(name))
     }
 
@@ -70,29 +102,29 @@ impl<T> Cells<T> {
         self.roll.restart();
     }
 
-    /// The object exists, and this is known of it: nothing if it can't be decoded.
-    pub(super) fn put(&mut self, metadata: &ObjectMeta, known: Option<T>) {
+    /// An object is heard of: its cell, which [`Cell::fill`] then fills. `None` if the object is gone for good.
+    pub(super) fn hear(&mut self, metadata: &ObjectMeta) -> Option<Arc<Cell>> {
         let uid = Uid::in_metadata(metadata);
         if self.roll.is_buried(uid) {
-            return;
+            return None;
         }
         let name = metadata.name.as_deref().unwrap_or_default();
         let cell = self.get(&full_name(metadata.namespace.as_deref(), name));
-        cell.state.store(Some(Arc::new(State { uid, known })));
-        self.roll.put(uid, cell);
+        self.roll.put(uid, Arc::clone(&cell));
+        Some(cell)
     }
 
-    pub(super) fn remove(&mut self, metadata: &ObjectMeta) {
+    /// An object is gone. Tells its cell, unless another object has taken its name.
+    pub(super) fn remove(&mut self, metadata: &ObjectMeta) -> Option<Arc<Cell>> {
         let uid = Uid::in_metadata(metadata);
-        if let Some(cell) = self.roll.bury(uid) {
-            cell.clear(uid);
-        }
+        self.roll.bury(uid).filter(|cell| cell.empty(uid))
     }
 
-    pub(super) fn complete(&mut self) {
-        for (uid, cell) in self.roll.complete() {
-            cell.clear(uid);
-        }
+    /// The list is complete: what it hadn't is gone. Tells the cells of those objects whose names nobody has taken.
+    pub(super) fn complete(&mut self) -> Vec<Arc<Cell>> {
+        let gone = self.roll.complete().into_iter();
+        gone.filter_map(|(uid, cell)| cell.empty(uid).then_some(cell))
+            .collect()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -121,35 +153,54 @@ mod tests {
         }
     }
 
-    fn known(cells: &mut Cells<u8>, name: &str) -> Option<u8> {
-        let cell = cells.get(&format!("ns/{name}"));
-        cell.state().as_ref().and_then(|state| state.known)
+    fn put(cells: &mut Cells, name: &str, uid: &str) {
+        let object = object(name, uid);
+        if let Some(cell) = cells.hear(&object) {
+            cell.fill(&object, 0);
+        }
+    }
+
+    fn is(cells: &mut Cells, name: &str, uid: &str) -> bool {
+        cells.get(&format!("ns/{name}")).state().is(Uid::of(uid))
     }
 
     #[test]
     fn a_name_may_pass_to_another_object_but_not_back() {
         let mut cells = Cells::default();
-        cells.put(&object("a", "1"), Some(1));
-        cells.put(&object("a", "2"), Some(2));
-        cells.remove(&object("a", "1"));
-        assert_eq!(known(&mut cells, "a"), Some(2));
-        cells.put(&object("a", "1"), Some(1));
-        assert_eq!(known(&mut cells, "a"), Some(2));
-        cells.remove(&object("a", "2"));
-        assert_eq!(known(&mut cells, "a"), None);
+        put(&mut cells, "a", "1");
+        put(&mut cells, "a", "2");
+        assert!(cells.remove(&object("a", "1")).is_none());
+        put(&mut cells, "a", "1");
+        assert!(is(&mut cells, "a", "2"));
+        assert!(cells.remove(&object("a", "2")).is_some());
+        assert!(!cells.get("ns/a").state().is_present());
     }
 
     #[test]
     fn a_complete_list_empties_the_cells_of_what_it_has_not() {
         let mut cells = Cells::default();
         cells.restart();
-        cells.put(&object("a", "1"), Some(1));
-        cells.put(&object("b", "2"), Some(2));
-        cells.complete();
+        put(&mut cells, "a", "1");
+        put(&mut cells, "b", "2");
+        assert!(cells.complete().is_empty());
         cells.restart();
-        cells.put(&object("b", "3"), Some(3));
-        assert_eq!(known(&mut cells, "a"), Some(1));
-        cells.complete();
-        assert_eq!((known(&mut cells, "a"), known(&mut cells, "b")), (None, Some(3)));
+        put(&mut cells, "b", "3");
+        assert!(is(&mut cells, "a", "1"));
+        assert_eq!(cells.complete().len(), 1);
+        assert!(!is(&mut cells, "a", "1") && is(&mut cells, "b", "3"));
+    }
+
+    #[test]
+    fn flags_do_not_touch_the_uid() {
+        let (uid, other) = (
+            Uid::of("00000000-0000-0000-0000-0000000000ff"),
+            Uid::of("00000000-0000-0000-0000-000000000100"),
+        );
+        for flags in 0..128 {
+            let state = State::new(uid, flags);
+            assert!(state.is(uid) && !state.is(other) && state.is_present());
+            assert_eq!(state.has(3), flags & 3 != 0);
+        }
+        assert!(!State::ABSENT.is(uid) && !State::ABSENT.is_present());
     }
 }

@@ -24,9 +24,9 @@ impl<C: Hash + Eq + Copy> Default for Claims<C> {
 }
 
 impl<C: Hash + Eq + Copy> Claims<C> {
-    /// The key that is served for this claim.
-    pub(super) fn get(&self, claim: C) -> Option<Arc<Entry>> {
-        self.served.pin().get(&claim).cloned()
+    /// Looks at the key that is served for this claim, if there is one.
+    pub(super) fn look<R>(&self, claim: C, look: impl FnOnce(Option<&Arc<Entry>>) -> R) -> R {
+        look(self.served.pin().get(&claim))
     }
 
     /// Lays claim for a key, or renews what is known of it. Readers see either the entry of before or this one.
@@ -44,12 +44,13 @@ impl<C: Hash + Eq + Copy> Claims<C> {
         } else {
             (holder, entry)
         };
-        tracing::warn!(
-            served = first.subject(),
-            refused = second.subject(),
-            "two keys have the same id or token; the second is refused until the first is gone"
-        );
-        self.leave(claim, entry.uid);
+        if !self.leave(claim, entry.uid) {
+            tracing::warn!(
+                served = first.subject(),
+                refused = second.subject(),
+                "two keys have the same id or token; the second is refused until the first is gone"
+            );
+        }
         self.wait(claim, second);
         served.insert(claim, Arc::clone(first));
     }
@@ -80,14 +81,19 @@ impl<C: Hash + Eq + Copy> Claims<C> {
         self.waiting().entry(claim).or_default().push(Arc::clone(entry));
     }
 
-    fn leave(&self, claim: C, uid: Uid) {
+    /// Takes a key out of the line, and tells whether it stood there.
+    fn leave(&self, claim: C, uid: Uid) -> bool {
         let mut waiting = self.waiting();
-        if let Some(line) = waiting.get_mut(&claim) {
-            line.retain(|entry| entry.uid != uid);
-            if line.is_empty() {
-                waiting.remove(&claim);
-            }
+        let Some(line) = waiting.get_mut(&claim) else {
+            return false;
+        };
+        let before = line.len();
+        line.retain(|entry| entry.uid != uid);
+        let left = line.len() < before;
+        if line.is_empty() {
+            waiting.remove(&claim);
         }
+        left
     }
 
     fn next(&self, claim: C) -> Option<Arc<Entry>> {

@@ -1,24 +1,12 @@
 //! Where a request carries its token.
 
 use super::denial::Denial;
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue};
 
 /// The longest header that can hold a token, in bytes.
 const LONGEST: usize = 4096;
 /// The schemes of `Authorization` that carry a token of ours; others are none of our business.
 const SCHEMES: [&str; 3] = ["Bearer", "ManagementKey-v1", "ApiKey-v1"];
-
-static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-static PAIRS: [(HeaderName, HeaderName); 2] = [
-    (
-        HeaderName::from_static("x-management-id"),
-        HeaderName::from_static("x-management-token"),
-    ),
-    (
-        HeaderName::from_static("x-app-id"),
-        HeaderName::from_static("x-app-token"),
-    ),
-];
 
 /// What a request presents. It holds a secret, so it can't be printed.
 #[derive(Clone, Copy)]
@@ -35,55 +23,44 @@ impl<'a> Credentials<'a> {
     ///
     /// `NoToken` if there is none, `MalformedToken` if there are several or one that can't be text.
     pub fn read(headers: &'a HeaderMap) -> Result<Self, Denial> {
-        let mut found = Found::default();
-        for line in headers.get_all(AUTHORIZATION) {
-            found.token.take(after_scheme(line)?)?;
+        let (mut token, mut id) = (Single::default(), Single::default());
+        let (mut management, mut app) = (Pair::default(), Pair::default());
+        for (name, line) in headers {
+            match name.as_str() {
+                "authorization" => token.take(after_scheme(line)?)?,
+                "x-api-key" => token.take(text(line)?)?,
+                "x-management-id" => management.id.take(text(line)?)?,
+                "x-management-token" => management.token.take(text(line)?)?,
+                "x-app-id" => app.id.take(text(line)?)?,
+                "x-app-token" => app.token.take(text(line)?)?,
+                _ => {}
+            }
         }
-        for line in headers.get_all(&API_KEY) {
-            found.token.take(text(line)?)?;
-        }
-        for (id, token) in &PAIRS {
-            found.pair(headers, id, token)?;
+        for pair in [management, app] {
+            if let (Some(pair_id), Some(pair_token)) = (pair.id.0, pair.token.0) {
+                id.take(pair_id)?;
+                token.take(pair_token)?;
+            }
         }
         Ok(Self {
-            token: found.token.0.ok_or(Denial::NoToken)?,
-            id: found.id.0,
+            token: token.0.ok_or(Denial::NoToken)?,
+            id: id.0,
         })
     }
 }
 
+/// An id and the token that must belong to it; one without the other is nothing.
 #[derive(Default)]
-struct Found<'a> {
-    token: Single<'a>,
+struct Pair<'a> {
     id: Single<'a>,
+    token: Single<'a>,
 }
 
 /// A value that may be said several times, but only in one way. Empty is not said.
 #[derive(Default)]
 struct Single<'a>(Option<&'a str>);
 
-impl<'a> Found<'a> {
-    /// Takes an id and its token; one without the other is nothing.
-    fn pair(&mut self, headers: &'a HeaderMap, id: &HeaderName, token: &HeaderName) -> Result<(), Denial> {
-        let id = Single::of(headers, id)?;
-        let token = Single::of(headers, token)?;
-        if let (Some(id), Some(token)) = (id.0, token.0) {
-            self.id.take(id)?;
-            self.token.take(token)?;
-        }
-        Ok(())
-    }
-}
-
 impl<'a> Single<'a> {
-    fn of(headers: &'a HeaderMap, name: &HeaderName) -> Result<Self, Denial> {
-        let mut single = Self::default();
-        for line in headers.get_all(name) {
-            single.take(text(line)?)?;
-        }
-        Ok(single)
-    }
-
     fn take(&mut self, value: &'a str) -> Result<(), Denial> {
         if value.is_empty() {
             return Ok(());
@@ -137,6 +114,8 @@ mod tests {
         ))
     }
 
+    type Lines = &'static [(&'static str, &'static [u8])];
+
     fn token(text: &str) -> Result<(String, Option<String>), Denial> {
         Ok((text.to_owned(), None))
     }
@@ -147,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_header_of_the_contract_is_read() {
-        let cases: [(&[(&str, &[u8])], _); 12] = [
+        let cases: [(Lines, _); 12] = [
             (&[("authorization", b"Bearer t")], token("t")),
             (&[("authorization", b"bEARER   t")], token("t")),
             (&[("authorization", b"ManagementKey-v1 t")], token("t")),
@@ -181,7 +160,7 @@ mod tests {
 
     #[test]
     fn nothing_and_half_a_pair_are_no_token() {
-        let cases: [&[(&str, &[u8])]; 9] = [
+        let cases: [Lines; 9] = [
             &[],
             &[("authorization", b"Basic dXNlcg==")],
             &[("authorization", b"Bearer")],

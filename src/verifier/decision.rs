@@ -48,42 +48,42 @@ pub fn decide<'a>(
     if !index.is_complete() {
         return Err(Denial::NotReady);
     }
-    let call = call.ok_or(Denial::CallUnknown)?;
-    let (key, generation) = identify(index, &presented?, now)?;
-    match key.standing().refusal(now) {
-        Some(refusal) => Err(refusal.into()),
-        None => permit(&key, call),
-    }?;
-    Ok(Grant {
-        key,
-        generation,
-        project: call.project,
-    })
-}
-
-/// Whose token it is, and of which generation.
-fn identify(index: &Index, presented: &Credentials<'_>, now: Timestamp) -> Result<(Arc<Entry>, i64), Denial> {
+    let (call, presented) = (call.ok_or(Denial::CallUnknown)?, presented?);
     let shape = recognise(presented.token);
     if shape == Shape::Broken {
         return Err(Denial::MalformedToken);
     }
-    let digest = TokenDigest::of(presented.token);
-    let key = index.find(shape, digest).filter(|key| !key.is_forgotten(now));
-    // A string of no known shape can only be an imported token; any other one is none at all.
-    let key = key.ok_or(if shape == Shape::Foreign {
-        Denial::MalformedToken
-    } else {
-        Denial::UnknownToken
-    })?;
-    let generation = key.generation(&digest).ok_or(Denial::UnknownToken)?;
-    if presented.id.is_some_and(|id| id != key.id().as_str()) {
+    index.look(presented.token, shape, |key, digest| {
+        // A string of no known shape can only be an imported token; any other one is none at all.
+        let unknown = if shape == Shape::Foreign {
+            Denial::MalformedToken
+        } else {
+            Denial::UnknownToken
+        };
+        let key = key.filter(|key| !key.is_forgotten(now)).ok_or(unknown)?;
+        let generation = authenticate(key, presented.id, &digest, now)?;
+        if let Some(refusal) = key.standing().refusal(now) {
+            return Err(refusal.into());
+        }
+        permit(key, call)?;
+        Ok(Grant {
+            key: Arc::clone(key),
+            generation,
+            project: call.project,
+        })
+    })
+}
+
+/// Which of the key's generations the token is.
+fn authenticate(key: &Entry, id: Option<&str>, digest: &TokenDigest, now: Timestamp) -> Result<i64, Denial> {
+    let generation = key.generation(digest).ok_or(Denial::UnknownToken)?;
+    if id.is_some_and(|id| id != key.id().as_str()) {
         return Err(Denial::UnknownToken);
     }
     if generation.is_over(now) {
         return Err(Denial::RotatedOut);
     }
-    let number = generation.number;
-    Ok((key, number))
+    Ok(generation.number)
 }
 
 /// Holds the call against the key's policy.

@@ -1,6 +1,11 @@
 //! How the index learns what there is: the events of a watch, one method each.
 
-use super::{entry::Entry, index::Index, organization::OrganizationState, owner::OwnerState, uid::Uid};
+use super::{
+    entry::Entry,
+    index::{Index, Writer},
+    owner,
+    uid::Uid,
+};
 use crate::{
     lifecycle::KeyView,
     resources::{Key, Organization, User},
@@ -35,13 +40,13 @@ pub trait Feed<K> {
 
 impl<K: Key> Feed<K> for Index {
     fn restart(&self) {
-        self.write(|writer| writer.keys(K::KIND).restart());
+        self.write(|writer| writer.keys.of(K::KIND).restart());
     }
 
     fn applied(&self, key: &K) {
         let view = KeyView::of(key);
         self.write(|writer| {
-            let compiled = Entry::of(&view, &mut writer.shared);
+            let compiled = writer.shared.compile(&view);
             self.put(writer, K::KIND, key.meta(), |before| match (compiled, before) {
                 (Some(entry), Some(before)) => Some(entry.after(before)),
                 (compiled, _) => compiled,
@@ -57,14 +62,14 @@ impl<K: Key> Feed<K> for Index {
 
     fn deleted(&self, metadata: &ObjectMeta, now: Timestamp) {
         self.write(|writer| {
-            let gone = writer.keys(K::KIND).bury(Uid::in_metadata(metadata));
+            let gone = writer.keys.of(K::KIND).bury(Uid::in_metadata(metadata));
             self.entomb(writer, gone.flatten().as_slice(), now);
         });
     }
 
     fn complete(&self, now: Timestamp) {
         self.write(|writer| {
-            let gone = writer.keys(K::KIND).complete();
+            let gone = writer.keys.of(K::KIND).complete();
             let gone: Vec<Arc<Entry>> = gone.into_iter().filter_map(|(_, entry)| entry).collect();
             self.entomb(writer, &gone, now);
         });
@@ -77,41 +82,59 @@ impl Feed<User> for Index {
     }
 
     fn applied(&self, user: &User) {
-        self.write(|writer| writer.shared.users.put(user.meta(), Some(OwnerState::of(user))));
+        self.write(|writer| writer.user(user.meta(), Some(user)));
     }
 
     fn unreadable(&self, metadata: &ObjectMeta) {
-        self.write(|writer| writer.shared.users.put(metadata, None));
+        self.write(|writer| writer.user(metadata, None));
     }
 
     fn deleted(&self, metadata: &ObjectMeta, _now: Timestamp) {
-        self.write(|writer| writer.shared.users.remove(metadata));
+        self.write(|writer| {
+            writer.shared.users.remove(metadata);
+        });
     }
 
     fn complete(&self, _now: Timestamp) {
-        self.write(|writer| writer.shared.users.complete());
+        self.write(|writer| {
+            writer.shared.users.complete();
+        });
     }
 }
 
 impl Feed<Organization> for Index {
     fn restart(&self) {
-        self.write(|writer| writer.shared.organizations.restart());
+        self.write(|writer| writer.shared.organizations.cells.restart());
     }
 
     fn applied(&self, organization: &Organization) {
-        let state = OrganizationState::of(organization);
-        self.write(|writer| writer.shared.organizations.put(organization.meta(), Some(state)));
+        self.write(|writer| writer.organization(organization.meta(), Some(organization)));
     }
 
     fn unreadable(&self, metadata: &ObjectMeta) {
-        self.write(|writer| writer.shared.organizations.put(metadata, None));
+        self.write(|writer| writer.organization(metadata, None));
     }
 
     fn deleted(&self, metadata: &ObjectMeta, _now: Timestamp) {
-        self.write(|writer| writer.shared.organizations.remove(metadata));
+        self.write(|Writer { shared, keys, .. }| shared.organizations.remove(metadata, |uid| keys.find(uid)));
     }
 
     fn complete(&self, _now: Timestamp) {
-        self.write(|writer| writer.shared.organizations.complete());
+        self.write(|Writer { shared, keys, .. }| shared.organizations.complete(|uid| keys.find(uid)));
+    }
+}
+
+impl Writer {
+    fn user(&mut self, metadata: &ObjectMeta, user: Option<&User>) {
+        if let Some(cell) = self.shared.users.hear(metadata) {
+            cell.fill(metadata, owner::flags(user));
+        }
+    }
+
+    fn organization(&mut self, metadata: &ObjectMeta, organization: Option<&Organization>) {
+        let Self { shared, keys, .. } = self;
+        shared
+            .organizations
+            .put(metadata, organization, |uid| keys.find(uid));
     }
 }

@@ -1,11 +1,6 @@
 //! All issued keys, ready to be decided on.
 
-use super::{
-    claims::Claims,
-    entry::{Entry, Shared},
-    roll::Roll,
-    uid::Uid,
-};
+use super::{claims::Claims, compile::Shared, entry::Entry, roll::Roll, uid::Uid};
 use crate::token::{KeyId, KeyKind, Shape, TokenDigest};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
@@ -38,8 +33,7 @@ pub struct Index {
 #[derive(Default)]
 pub(super) struct Writer {
     pub(super) shared: Shared,
-    management_keys: Roll<Option<Arc<Entry>>>,
-    api_keys: Roll<Option<Arc<Entry>>>,
+    pub(super) keys: Keys,
     tombstones: VecDeque<(Timestamp, Arc<Entry>)>,
 }
 
@@ -61,21 +55,34 @@ impl Hash for ImportedToken {
     }
 }
 
-impl Writer {
-    /// The keys of one kind. Those that have no token yet are on the roll without an entry.
-    pub(super) fn keys(&mut self, kind: KeyKind) -> &mut Roll<Option<Arc<Entry>>> {
+/// The keys of every kind. Those that have no token yet are on the roll without an entry.
+#[derive(Default)]
+pub(super) struct Keys {
+    management: Roll<Option<Arc<Entry>>>,
+    api: Roll<Option<Arc<Entry>>>,
+}
+
+impl Keys {
+    pub(super) fn of(&mut self, kind: KeyKind) -> &mut Roll<Option<Arc<Entry>>> {
         match kind {
-            KeyKind::Management => &mut self.management_keys,
-            KeyKind::Api => &mut self.api_keys,
+            KeyKind::Management => &mut self.management,
+            KeyKind::Api => &mut self.api,
         }
     }
 
+    pub(super) fn find(&self, uid: Uid) -> Option<&Arc<Entry>> {
+        let key = self.management.get(uid).or_else(|| self.api.get(uid));
+        key.and_then(Option::as_ref)
+    }
+}
+
+impl Writer {
     /// Whether a list of every kind that is watched was completed.
     fn is_complete(&self) -> bool {
         let Shared {
             users, organizations, ..
         } = &self.shared;
-        self.management_keys.is_complete() && users.is_complete() && organizations.is_complete()
+        self.keys.management.is_complete() && users.is_complete() && organizations.cells.is_complete()
     }
 }
 
@@ -100,13 +107,22 @@ impl Index {
         self.len() == 0
     }
 
-    /// The key that a token belongs to by its looks; whether it is that key's token remains to be compared.
-    pub(super) fn find(&self, shape: Shape, digest: TokenDigest) -> Option<Arc<Entry>> {
-        match shape {
-            Shape::Latchkey(_, id) => self.by_id.get(id),
-            Shape::Foreign => self.by_digest.get(ImportedToken(digest)),
-            Shape::Broken => None,
+    /// Looks at the key that a token names by its shape, and at the token's digest. Whether it is that key's token
+    /// remains to be compared.
+    ///
+    /// The key is fetched before the digest is computed, so that the one doesn't wait for the other.
+    pub(super) fn look<R>(
+        &self,
+        token: &str,
+        shape: Shape,
+        look: impl FnOnce(Option<&Arc<Entry>>, TokenDigest) -> R,
+    ) -> R {
+        if let Shape::Latchkey(_, id) = shape {
+            return self.by_id.look(id, |key| look(key, TokenDigest::of(token)));
         }
+        let digest = TokenDigest::of(token);
+        self.by_digest
+            .look(ImportedToken(digest), |key| look(key, digest))
     }
 
     pub(super) fn write(&self, change: impl FnOnce(&mut Writer)) {
@@ -124,7 +140,7 @@ impl Index {
         make: impl FnOnce(Option<&Entry>) -> Option<Entry>,
     ) {
         let uid = Uid::in_metadata(metadata);
-        let roll = writer.keys(kind);
+        let roll = writer.keys.of(kind);
         if roll.is_buried(uid) {
             return;
         }

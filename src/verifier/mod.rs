@@ -11,12 +11,14 @@
 mod attributes;
 mod cells;
 mod claims;
+mod compile;
 mod credentials;
 mod decision;
 mod denial;
 mod entry;
 mod feed;
 mod gateway;
+mod generation;
 mod http;
 mod index;
 mod interner;

@@ -3,9 +3,17 @@
 use super::{cells::Cell, uid::Uid};
 use crate::resources::User;
 
-/// What keys need to know of a User.
-pub(super) struct OwnerState {
-    disabled: bool,
+/// Flag of a User whose keys are refused.
+const DISABLED: u8 = 1;
+
+/// What keys need to know of a User. Nobody knows whether one that can't be decoded is disabled, so that it counts as
+/// disabled.
+pub(super) fn flags(user: Option<&User>) -> u8 {
+    if user.is_none_or(|user| user.spec.disabled) {
+        DISABLED
+    } else {
+        0
+    }
 }
 
 /// What a User is to one key. The rule's home is [`crate::lifecycle::OwnerState::of`]; this is the same without
@@ -20,30 +28,14 @@ pub(super) struct Ownership {
     pub(super) disabled: bool,
 }
 
-impl OwnerState {
-    pub(super) fn of(user: &User) -> Self {
+impl Ownership {
+    /// What the User of this cell is to a key that has recorded `recorded` as its owner's uid.
+    pub(super) fn of(cell: &Cell, recorded: Option<Uid>) -> Self {
+        let user = cell.state();
         Self {
-            disabled: user.spec.disabled,
-        }
-    }
-}
-
-impl Cell<OwnerState> {
-    /// What the User is to a key that has recorded this uid as its owner's.
-    pub(super) fn judge(&self, recorded: Option<Uid>) -> Ownership {
-        let state = self.state();
-        let Some(state) = state.as_ref() else {
-            return Ownership {
-                unknown: recorded.is_none(),
-                deleted: recorded.is_some(),
-                disabled: false,
-            };
-        };
-        Ownership {
-            unknown: false,
-            deleted: recorded.is_some_and(|recorded| recorded != state.uid),
-            // Nobody knows whether a User that can't be decoded is disabled.
-            disabled: state.known.as_ref().is_none_or(|known| known.disabled),
+            unknown: !user.is_present() && recorded.is_none(),
+            deleted: recorded.is_some_and(|recorded| !user.is(recorded)),
+            disabled: user.has(DISABLED),
         }
     }
 }
@@ -81,9 +73,10 @@ mod tests {
                 uid: Some(uid.into()),
                 ..ObjectMeta::default()
             };
-            users.put(&metadata, Some(OwnerState { disabled }));
+            let cell = users.hear(&metadata).unwrap();
+            cell.fill(&metadata, if disabled { DISABLED } else { 0 });
         }
-        users.get("jane").judge(recorded.map(Uid::of))
+        Ownership::of(&users.get("jane"), recorded.map(Uid::of))
     }
 
     #[test]

@@ -15,6 +15,11 @@ impl Uid {
         Self(uuid(text).unwrap_or_else(|| hashed(text)))
     }
 
+    /// The lower half.
+    pub(super) fn low(self) -> u64 {
+        self.0 as u64
+    }
+
     /// Reads the uid of an object.
     pub(super) fn in_metadata(metadata: &ObjectMeta) -> Self {
         Self::of(metadata.uid.as_deref().unwrap_or_default())

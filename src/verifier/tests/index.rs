@@ -184,3 +184,29 @@ fn nobody_takes_an_id_over_by_importing_a_token_that_names_it() {
     delete(&index, &victim.key, at(0));
     assert_eq!(verify(&index, &thief.token), Ok("thief".into()));
 }
+
+#[test]
+fn readers_never_find_a_gap_while_a_key_changes() {
+    let mut key = importing("ci", "1", "xai-Kq8sD2mVn4Zt7LwPc1Rf");
+    let token = Token::from_existing(key.token.reveal().to_owned());
+    let index = index(&[&key]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(verify(&index, &token), Ok("ci".into()));
+            }
+        });
+        for round in 0..2000 {
+            let mut generations = vec![generation(1, &key.token, None)];
+            if round % 2 == 0 {
+                generations.insert(0, generation(2, &key.next_token(), None));
+            }
+            key.set(json!({"generations": generations}));
+            index.applied(&key.key);
+            index.applied(&acme(&["1"]));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}

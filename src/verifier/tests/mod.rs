@@ -3,8 +3,8 @@
 mod decisions;
 mod doors;
 mod index;
+mod joins;
 mod schedules;
-mod speed;
 
 use super::{Call, Credentials, Denial, Feed, Index, decide};
 use crate::{
