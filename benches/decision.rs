@@ -26,10 +26,7 @@ struct Crowd {
 
 fn bearer(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        AUTHORIZATION,
-        HeaderValue::from_str(&format!("Bearer {token}")).unwrap(),
-    );
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
     headers
 }
 
@@ -93,12 +90,7 @@ fn ask(bencher: Bencher<'_, '_>, crowd: &Crowd, allowed: bool) {
     let mut turn = 0;
     bencher.bench_local(|| {
         turn = (turn + 7919) % crowd.headers.len();
-        let decision = decide(
-            &crowd.index,
-            Credentials::read(&crowd.headers[turn]),
-            Some(&call),
-            now,
-        );
+        let decision = decide(&crowd.index, Credentials::read(&crowd.headers[turn]), Some(&call), now);
         assert_eq!(decision.is_ok(), allowed);
     });
 }
@@ -112,13 +104,7 @@ fn decide_allowed(bencher: Bencher<'_, '_>, size: usize) {
 fn decide_unknown(bencher: Bencher<'_, '_>, size: usize) {
     let mut crowd = crowd(size);
     crowd.headers = (0..ASKED)
-        .map(|_| {
-            bearer(
-                Token::mint(KeyKind::Management, KeyId::mint().unwrap())
-                    .unwrap()
-                    .reveal(),
-            )
-        })
+        .map(|_| bearer(Token::mint(KeyKind::Management, KeyId::mint().unwrap()).unwrap().reveal()))
         .collect();
     ask(bencher, &crowd, false);
 }

@@ -48,37 +48,14 @@ struct Bench {
 async fn bench() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/install");
     let binaries = Binaries::install(&script).await.unwrap();
-    let cluster = LocalCluster::start(
-        &binaries,
-        Options {
-            data_dir: None,
-            audit_log: true,
-        },
-    )
-    .await
-    .unwrap();
+    let cluster = LocalCluster::start(&binaries, Options { data_dir: None, audit_log: true }).await.unwrap();
     let client = Client::try_from(cluster.admin()).unwrap();
     for crd in definitions() {
-        Api::all(client.clone())
-            .create(&PostParams::default(), &crd)
-            .await
-            .unwrap();
+        Api::all(client.clone()).create(&PostParams::default(), &crd).await.unwrap();
     }
-    let keys = env::var("LATCHKEY_BENCH_KEYS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(2000);
-    let bench = Bench {
-        cluster,
-        client,
-        folder: tempfile::tempdir().unwrap(),
-        keys,
-    };
-    while Api::<ManagementKey>::all(bench.client.clone())
-        .list(&ListParams::default())
-        .await
-        .is_err()
-    {
+    let keys = env::var("LATCHKEY_BENCH_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(2000);
+    let bench = Bench { cluster, client, folder: tempfile::tempdir().unwrap(), keys };
+    while Api::<ManagementKey>::all(bench.client.clone()).list(&ListParams::default()).await.is_err() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bench.run().await;
@@ -126,11 +103,7 @@ impl Bench {
             .for_each_concurrent(CREATORS, |number| {
                 let api = api.clone();
                 async move {
-                    drop(
-                        api.create(&PostParams::default(), &key(&format!("key-{number}")))
-                            .await
-                            .unwrap(),
-                    )
+                    drop(api.create(&PostParams::default(), &key(&format!("key-{number}"))).await.unwrap())
                 }
             })
             .await;
@@ -138,9 +111,7 @@ impl Bench {
         all_ready.await.unwrap();
         let took = begun.elapsed();
         let keys = self.keys as f64;
-        let measured = Measured {
-            rate: keys / took.as_secs_f64(),
-        };
+        let measured = Measured { rate: keys / took.as_secs_f64() };
         println!(
             "{name}: {} keys in {took:.2?} (created in {created:.2?}), {:.0} keys/s, {:.3} ms CPU per key, {:.2} writes per key, {}",
             self.keys,
@@ -180,23 +151,14 @@ impl Bench {
     async fn namespace(&self, name: &str, limit: usize) {
         let namespace = json!({"metadata": {"name": name, "labels": {"org": name}}});
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces
-            .create(
-                &PostParams::default(),
-                &serde_json::from_value(namespace).unwrap(),
-            )
-            .await
-            .unwrap();
+        namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
         let organization = json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "Organization", "metadata": {"name": name},
             "spec": {"namespaceSelector": {"matchLabels": {"org": name}}, "limits": {"managementKeys": limit}}});
         // The bare loop's keys must not be the operator's business later.
         if name != "bare" {
             let organizations: Api<Organization> = Api::all(self.client.clone());
             organizations
-                .create(
-                    &PostParams::default(),
-                    &serde_json::from_value(organization).unwrap(),
-                )
+                .create(&PostParams::default(), &serde_json::from_value(organization).unwrap())
                 .await
                 .unwrap();
         }
@@ -205,35 +167,20 @@ impl Bench {
     fn start_bare(&self) -> Child {
         let kubeconfig = self.kubeconfig("bare");
         let mut command = Command::new(env::current_exe().unwrap());
-        command
-            .env("LATCHKEY_BENCH_BARE", "1")
-            .env("KUBECONFIG", kubeconfig);
+        command.env("LATCHKEY_BENCH_BARE", "1").env("KUBECONFIG", kubeconfig);
         command.stdout(Stdio::null()).spawn().unwrap()
     }
 
     fn start_operator(&self, user: &str) -> Child {
         let log = fs::File::create(self.folder.path().join(format!("{user}.log"))).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-        command.args([
-            "run",
-            "--http",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:18081",
-            "--leader-elect=false",
-        ]);
+        command.args(["run", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:18081", "--leader-elect=false"]);
         command.arg("--default-organization=false");
-        command
-            .env("KUBECONFIG", self.kubeconfig(user))
-            .stderr(log)
-            .spawn()
-            .unwrap()
+        command.env("KUBECONFIG", self.kubeconfig(user)).stderr(log).spawn().unwrap()
     }
 
     async fn ready(&self) {
-        while !reqwest::get("http://127.0.0.1:18081/readyz")
-            .await
-            .is_ok_and(|answer| answer.status() == 200)
+        while !reqwest::get("http://127.0.0.1:18081/readyz").await.is_ok_and(|answer| answer.status() == 200)
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -241,20 +188,14 @@ impl Bench {
 
     fn kubeconfig(&self, user: &str) -> PathBuf {
         let place = self.folder.path().join(format!("{user}.kubeconfig"));
-        fs::write(
-            &place,
-            self.cluster.kubeconfig(user, Some("system:masters")).unwrap(),
-        )
-        .unwrap();
+        fs::write(&place, self.cluster.kubeconfig(user, Some("system:masters")).unwrap()).unwrap();
         place
     }
 
     /// The writes that a user made, Leases and Events left out.
     fn writes(&self, user: &str) -> Vec<String> {
         let log = fs::read_to_string(self.cluster.audit_log().unwrap()).unwrap_or_default();
-        let events = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         events
             .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
             .map(|event| event["requestURI"].to_string())
@@ -274,17 +215,12 @@ fn key(name: &str) -> ManagementKey {
 
 fn is_ready(key: &ManagementKey) -> bool {
     let conditions = key.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 async fn await_ready(api: Api<ManagementKey>, count: usize) {
     let mut ready = HashSet::new();
-    let mut events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .applied_objects()
-        .boxed();
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
     while ready.len() < count {
         let key = events.try_next().await.unwrap().unwrap();
         if is_ready(&key) {
@@ -297,21 +233,14 @@ async fn await_ready(api: Api<ManagementKey>, count: usize) {
 fn cpu(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<f64> = after_name
-        .split_whitespace()
-        .map(|field| field.parse().unwrap_or_default())
-        .collect();
-    fields
-        .get(11..13)
-        .map_or(0.0, |times| times.iter().sum::<f64>() / TICKS_PER_SECOND)
+    let fields: Vec<f64> =
+        after_name.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
+    fields.get(11..13).map_or(0.0, |times| times.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 fn memory(pid: u32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -335,10 +264,7 @@ async fn serve(client: &Client, key: ManagementKey) {
     let keys: Api<ManagementKey> = Api::namespaced(client.clone(), "bare");
     let finalizer =
         json!({"metadata": {"finalizers": ["latchkey.dev/key"], "resourceVersion": key.resource_version()}});
-    let key = keys
-        .patch(&name, &PatchParams::default(), &Patch::Merge(&finalizer))
-        .await
-        .unwrap();
+    let key = keys.patch(&name, &PatchParams::default(), &Patch::Merge(&finalizer)).await.unwrap();
     let digest = format!("sha256:{}", "0".repeat(64));
     let time = "2026-11-20T10:00:00.123Z";
     let secret = json!({"metadata": {"name": name, "labels": {"latchkey.dev/none": "ManagementKey"}, "annotations": {
@@ -347,10 +273,7 @@ async fn serve(client: &Client, key: ManagementKey) {
             "generations": [{"number": 1, "digest": digest, "issuedAt": time}]}).to_string()}},
         "stringData": {"token": "0".repeat(68), "id": "0".repeat(12)}});
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "bare");
-    secrets
-        .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
-        .await
-        .unwrap();
+    secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     let condition = |type_: &str| {
         json!({"type": type_, "status": "True", "reason": "Active", "observedGeneration": 1,
             "message": "Secret key-1 holds the token until 2026-11-20", "lastTransitionTime": "2026-11-20T10:00:00Z"})
@@ -359,11 +282,6 @@ async fn serve(client: &Client, key: ManagementKey) {
         "secretRef": {"name": name, "resourceVersion": "1000"}, "issuedAt": time, "revealUntil": time,
         "generations": [{"number": 1, "digest": digest, "issuedAt": time}],
         "conditions": [condition("Ready"), condition("Admitted"), condition("Issued")]});
-    let changed = ManagementKey {
-        status: Some(serde_json::from_value(status).unwrap()),
-        ..key
-    };
-    keys.replace_status(&name, &PostParams::default(), &changed)
-        .await
-        .unwrap();
+    let changed = ManagementKey { status: Some(serde_json::from_value(status).unwrap()), ..key };
+    keys.replace_status(&name, &PostParams::default(), &changed).await.unwrap();
 }

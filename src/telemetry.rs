@@ -22,11 +22,7 @@ pub fn start(format: LogFormat) {
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
-        LogFormat::Json => fmt::layer()
-            .with_writer(std::io::stderr)
-            .json()
-            .flatten_event(true)
-            .boxed(),
+        LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
     // It fails only where a subscriber was set before, as in tests.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();

@@ -205,9 +205,7 @@ fn read_id(text: &[u8]) -> Option<KeyId> {
     let (id, rest) = text[PREFIX_LENGTH..CHECKSUM_AT].split_at(ID_LENGTH);
     let (separator, secret) = rest.split_at(1);
     let well_formed = separator == b"_" && secret.iter().all(u8::is_ascii_alphanumeric);
-    well_formed
-        .then(|| KeyId::parse(std::str::from_utf8(id).ok()?))
-        .flatten()
+    well_formed.then(|| KeyId::parse(std::str::from_utf8(id).ok()?)).flatten()
 }
 
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_LENGTH] {
@@ -253,10 +251,7 @@ mod tests {
     fn a_minted_token_is_recognised_with_its_id() {
         let (id, token) = minted();
         assert_eq!(token.reveal().len(), TOKEN_LENGTH);
-        assert_eq!(
-            recognise(token.reveal()),
-            Shape::Latchkey(KeyKind::Management, id)
-        );
+        assert_eq!(recognise(token.reveal()), Shape::Latchkey(KeyKind::Management, id));
         assert_eq!(token.hint(), token.reveal()[TOKEN_LENGTH - 4..]);
     }
 
@@ -272,17 +267,8 @@ mod tests {
     #[test]
     fn a_digest_survives_being_written_down() {
         let (_, token) = minted();
-        assert_eq!(
-            TokenDigest::parse(&token.digest().to_string()),
-            Some(token.digest())
-        );
-        for broken in [
-            "",
-            "sha256:",
-            "sha256:zz",
-            &"0".repeat(64),
-            &format!("sha256:{}é", "0".repeat(62)),
-        ] {
+        assert_eq!(TokenDigest::parse(&token.digest().to_string()), Some(token.digest()));
+        for broken in ["", "sha256:", "sha256:zz", &"0".repeat(64), &format!("sha256:{}é", "0".repeat(62))] {
             assert_eq!(TokenDigest::parse(broken), None, "{broken}");
         }
     }

@@ -22,19 +22,11 @@ pub(super) fn router(checks: Vec<Check>, registry: Registry) -> Router {
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
-    let missing: Vec<_> = admin
-        .checks
-        .iter()
-        .filter(|(_, holds)| !holds())
-        .map(|(name, _)| *name)
-        .collect();
+    let missing: Vec<_> = admin.checks.iter().filter(|(_, holds)| !holds()).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("waiting for: {}\n", missing.join(", ")),
-    )
+    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", missing.join(", ")))
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
@@ -44,10 +36,6 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             (StatusCode::OK, [("content-type", kind)], text)
         }
-        Err(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [("content-type", "text/plain")],
-            String::new(),
-        ),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], String::new()),
     }
 }

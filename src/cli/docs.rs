@@ -29,26 +29,15 @@ why it is refused, the reason is the code that its callers get in `X-Latchkey-Re
 fn conditions_page() -> String {
     let mut sections: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for entry in conditions::catalogue() {
-        sections
-            .entry((entry.kinds, entry.type_))
-            .or_default()
-            .push(entry);
+        sections.entry((entry.kinds, entry.type_)).or_default().push(entry);
     }
     let mut page = INTRODUCTION.to_owned();
     for ((kind, type_), entries) in sections {
         // Writing to a String can't fail.
-        let _ = writeln!(
-            page,
-            "\n## {kind}: `{type_}`\n\n| status | reason | message |\n|---|---|---|"
-        );
+        let _ = writeln!(page, "\n## {kind}: `{type_}`\n\n| status | reason | message |\n|---|---|---|");
         for entry in entries {
             let status = if entry.status { "True" } else { "False" };
-            let _ = writeln!(
-                page,
-                "| {status} | `{}` | {} |",
-                entry.reason.code(),
-                entry.reason.message()
-            );
+            let _ = writeln!(page, "| {status} | `{}` | {} |", entry.reason.code(), entry.reason.message());
         }
     }
     page
@@ -66,16 +55,9 @@ Why a call was denied, the same in the header `X-Latchkey-Reason`, in the body, 
 ";
 
 fn reasons_page() -> String {
-    Denial::ALL
-        .iter()
-        .fold(REASONS_INTRODUCTION.to_owned(), |mut page, denial| {
-            let _ = writeln!(
-                page,
-                "| `{}` | {} | {} |",
-                denial.code(),
-                denial.status().as_u16(),
-                denial.message()
-            );
-            page
-        })
+    Denial::ALL.iter().fold(REASONS_INTRODUCTION.to_owned(), |mut page, denial| {
+        let _ =
+            writeln!(page, "| `{}` | {} | {} |", denial.code(), denial.status().as_u16(), denial.message());
+        page
+    })
 }

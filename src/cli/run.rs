@@ -55,12 +55,7 @@ pub struct RunArgs {
     #[arg(long, env = "LATCHKEY_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// The parts to play.
-    #[arg(
-        long,
-        env = "LATCHKEY_ROLES",
-        value_delimiter = ',',
-        default_value = "controller,verifier"
-    )]
+    #[arg(long, env = "LATCHKEY_ROLES", value_delimiter = ',', default_value = "controller,verifier")]
     roles: Vec<Role>,
     /// Whether controllers compete for a Lease. Without it several may run at once, which is safe but wasteful.
     #[arg(long, env = "LATCHKEY_LEADER_ELECT", default_value_t = true, action = ArgAction::Set,
@@ -131,10 +126,9 @@ pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn cancel_on_signal(stop: CancellationToken) {
-    let (Ok(mut term), Ok(mut interrupt)) = (
-        unix::signal(unix::SignalKind::terminate()),
-        unix::signal(unix::SignalKind::interrupt()),
-    ) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (unix::signal(unix::SignalKind::terminate()), unix::signal(unix::SignalKind::interrupt()))
+    else {
         tracing::error!("signals can't be handled; end the process with SIGKILL");
         return;
     };
@@ -149,10 +143,7 @@ async fn cancel_on_signal(stop: CancellationToken) {
 /// Runs the operator until `stop` is cancelled or a part that must go on ends.
 pub async fn serve(args: RunArgs, client: Client, stop: CancellationToken) -> Result<(), RunError> {
     let admin_listener = listen(args.admin).await?;
-    let mut parts = Parts {
-        tasks: JoinSet::new(),
-        stop: stop.clone(),
-    };
+    let mut parts = Parts { tasks: JoinSet::new(), stop: stop.clone() };
     let mut checks: Vec<admin::Check> = Vec::new();
     let mut registry = Registry::default();
     let mut watches = Watches::default();
@@ -166,14 +157,9 @@ pub async fn serve(args: RunArgs, client: Client, stop: CancellationToken) -> Re
     }
     let caches_ready = Arc::new(AtomicBool::new(!args.roles.contains(&Role::Controller)));
     let ready = Arc::clone(&caches_ready);
-    checks.push((
-        "the controllers' caches",
-        Box::new(move || ready.load(Ordering::Relaxed)),
-    ));
+    checks.push(("the controllers' caches", Box::new(move || ready.load(Ordering::Relaxed))));
     parts.serve("admin listener", admin_listener, admin::router(checks, registry));
-    parts
-        .tasks
-        .spawn(follow(args, client, watches, caches_ready, stop));
+    parts.tasks.spawn(follow(args, client, watches, caches_ready, stop));
     parts.run().await
 }
 
@@ -194,14 +180,8 @@ impl Parts {
     fn serve(&mut self, name: &'static str, listener: TcpListener, router: axum::Router) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = axum::serve(
-                listener,
-                router.into_make_service_with_connect_info::<SocketAddr>(),
-            );
-            match served
-                .with_graceful_shutdown(stop.clone().cancelled_owned())
-                .await
-            {
+            let served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>());
+            match served.with_graceful_shutdown(stop.clone().cancelled_owned()).await {
                 Ok(()) if stop.is_cancelled() => Ok(()),
                 _ => Err(RunError::PartEnded(name)),
             }
@@ -213,9 +193,7 @@ impl Parts {
         let mut result = Ok(());
         let first = self.tasks.join_next().await;
         if !self.stop.is_cancelled() {
-            result = first
-                .unwrap_or(Ok(Ok(())))
-                .unwrap_or(Err(RunError::PartEnded("task")));
+            result = first.unwrap_or(Ok(Ok(()))).unwrap_or(Err(RunError::PartEnded("task")));
             self.stop.cancel();
         }
         let rest = async { while self.tasks.join_next().await.is_some() {} };
@@ -227,9 +205,7 @@ impl Parts {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen { address, source })
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })
 }
 
 /// Follows the API server, and reconciles if the controller's part is played.
@@ -240,10 +216,7 @@ async fn follow(
     caches_ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let mut controllers = None;
     if args.roles.contains(&Role::Controller) {
         let (prepared, subscriptions) = tokio::select! {
@@ -257,15 +230,7 @@ async fn follow(
     let reconcile = async {
         match &controllers {
             Some(controllers) => {
-                lead(
-                    &args,
-                    &client,
-                    &namespace,
-                    controllers,
-                    &caches_ready,
-                    stop.clone(),
-                )
-                .await
+                lead(&args, &client, &namespace, controllers, &caches_ready, stop.clone()).await
             }
             None => stop.cancelled().await,
         }
@@ -309,15 +274,7 @@ async fn lead(
     let (leading_sender, leading) = flag::channel(!args.leader_elect);
     let follow_lease = async {
         if args.leader_elect {
-            lease::hold(
-                client,
-                namespace,
-                &lease_name(args),
-                &identity(args),
-                &leading_sender,
-                &stop,
-            )
-            .await;
+            lease::hold(client, namespace, &lease_name(args), &identity(args), &leading_sender, &stop).await;
         } else {
             stop.cancelled().await;
         }
@@ -328,9 +285,7 @@ async fn lead(
 }
 
 fn lease_name(args: &RunArgs) -> String {
-    args.shard
-        .as_ref()
-        .map_or_else(|| "latchkey".to_owned(), |shard| format!("latchkey-{shard}"))
+    args.shard.as_ref().map_or_else(|| "latchkey".to_owned(), |shard| format!("latchkey-{shard}"))
 }
 
 /// The host and the admin address tell apart all processes that run at one time, and stay when one is restarted.

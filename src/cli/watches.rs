@@ -50,19 +50,11 @@ impl Watches {
         watches.spawn(watch::follow(Api::all(client.clone()), self.management_keys));
         if !self.namespaces.is_empty() {
             let everything = watcher::Config::default();
-            watches.spawn(watch::follow_metadata(
-                Api::all(client.clone()),
-                everything,
-                self.namespaces,
-            ));
+            watches.spawn(watch::follow_metadata(Api::all(client.clone()), everything, self.namespaces));
         }
         if !self.secrets.is_empty() {
             let ours = watcher::Config::default().labels(&controllers::secrets_watched());
-            watches.spawn(watch::follow_metadata(
-                Api::all(client.clone()),
-                ours,
-                self.secrets,
-            ));
+            watches.spawn(watch::follow_metadata(Api::all(client.clone()), ours, self.secrets));
         }
         watches
     }

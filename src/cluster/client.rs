@@ -51,10 +51,7 @@ pub async fn call<T>(
 ) -> Result<T, CallError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(CallError::Refused {
-            action,
-            source: Box::new(error),
-        }),
+        Ok(Err(error)) => Err(CallError::Refused { action, source: Box::new(error) }),
         Err(_) => Err(CallError::TimedOut { action }),
     }
 }
@@ -72,9 +69,7 @@ pub enum ConnectError {
 
 /// A client by the usual rules: `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
 pub async fn connect() -> Result<Client, ConnectError> {
-    let config = Config::infer()
-        .await
-        .map_err(|error| ConnectError::Config(Box::new(error)))?;
+    let config = Config::infer().await.map_err(|error| ConnectError::Config(Box::new(error)))?;
     client(config)
 }
 

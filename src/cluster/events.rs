@@ -19,10 +19,7 @@ impl Events {
     /// Starts publishing. The task ends when the last clone is dropped.
     pub fn start(client: Client) -> Self {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        let reporter = Reporter {
-            controller: "latchkey".into(),
-            instance: std::env::var("HOSTNAME").ok(),
-        };
+        let reporter = Reporter { controller: "latchkey".into(), instance: std::env::var("HOSTNAME").ok() };
         tokio::spawn(publish(Recorder::new(client, reporter), receiver));
         Self(sender)
     }
@@ -38,11 +35,7 @@ impl Events {
 async fn publish(recorder: Recorder, mut receiver: mpsc::Receiver<(ObjectReference, Notice)>) {
     while let Some((about, notice)) = receiver.recv().await {
         let event = Event {
-            type_: if notice.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_owned(),
             note: Some(notice.note),
             action: "Reconcile".to_owned(),

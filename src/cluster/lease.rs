@@ -62,20 +62,10 @@ async fn compete(
     name: &str,
     identity: &str,
 ) -> Result<(watch::Receiver<bool>, Task), LeaseError> {
-    let error = |source| LeaseError {
-        namespace: namespace.into(),
-        name: name.into(),
-        source: Box::new(source),
-    };
-    let builder = LeaseManagerBuilder::new(client, name)
-        .with_namespace(namespace)
-        .with_identity(identity);
-    let manager = builder
-        .with_duration(DURATION)
-        .with_grace(GRACE)
-        .build()
-        .await
-        .map_err(error)?;
+    let error =
+        |source| LeaseError { namespace: namespace.into(), name: name.into(), source: Box::new(source) };
+    let builder = LeaseManagerBuilder::new(client, name).with_namespace(namespace).with_identity(identity);
+    let manager = builder.with_duration(DURATION).with_grace(GRACE).build().await.map_err(error)?;
     Ok(manager.watch().await)
 }
 

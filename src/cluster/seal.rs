@@ -41,31 +41,21 @@ pub async fn load_or_create(client: &Client, namespace: &str) -> Result<Seal, Se
         Some(found) => found,
         None => create(&secrets).await?,
     };
-    let bytes = found
-        .data
-        .and_then(|mut data| data.remove(ENTRY))
-        .map(|ByteString(bytes)| Zeroizing::new(bytes));
+    let bytes =
+        found.data.and_then(|mut data| data.remove(ENTRY)).map(|ByteString(bytes)| Zeroizing::new(bytes));
     let key = bytes.and_then(|bytes| <[u8; SEAL_LENGTH]>::try_from(bytes.as_slice()).ok());
-    key.map(Seal::new).ok_or_else(|| SealError::Malformed {
-        namespace: namespace.to_owned(),
-    })
+    key.map(Seal::new).ok_or_else(|| SealError::Malformed { namespace: namespace.to_owned() })
 }
 
 async fn create(secrets: &Api<Secret>) -> Result<Secret, SealError> {
     let mut key = vec![0; SEAL_LENGTH];
     SysRng.try_fill_bytes(&mut key)?;
     let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(SECRET_NAME.into()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(SECRET_NAME.into()), ..ObjectMeta::default() },
         data: Some([(ENTRY.to_owned(), ByteString(key))].into()),
         ..Secret::default()
     };
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     match call("creating the sealing key", secrets.create(&params, &secret)).await {
         Err(error) if error.is_conflict() => {
             Ok(call("reading the sealing key", secrets.get(SECRET_NAME)).await?)

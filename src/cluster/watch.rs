@@ -67,10 +67,9 @@ where
         events,
         |guarded: DeserializeGuard<K>| match guarded.0 {
             Ok(object) => Item::Readable(object),
-            Err(invalid) => Item::Unreadable {
-                metadata: Box::new(invalid.metadata),
-                problem: invalid.error.to_string(),
-            },
+            Err(invalid) => {
+                Item::Unreadable { metadata: Box::new(invalid.metadata), problem: invalid.error.to_string() }
+            }
         },
         &mut subscribers,
     )
@@ -118,9 +117,7 @@ async fn tell<W, K>(
                 continue;
             }
         };
-        subscribers
-            .iter_mut()
-            .for_each(|subscriber| subscriber.on(&event));
+        subscribers.iter_mut().for_each(|subscriber| subscriber.on(&event));
     }
 }
 
@@ -178,21 +175,12 @@ where
 {
     /// An empty cache. Read it through a clone of the `store` that belongs to `writer`.
     pub fn new(writer: Writer<K>, on_change: F) -> Self {
-        Self {
-            store: writer.as_reader(),
-            writer,
-            unreadable: Vec::new(),
-            on_change,
-        }
+        Self { store: writer.as_reader(), writer, unreadable: Vec::new(), on_change }
     }
 
     fn complete(&mut self) {
-        let mut before: HashMap<_, _> = self
-            .store
-            .state()
-            .into_iter()
-            .map(|object| (ObjectRef::from_obj(&*object), object))
-            .collect();
+        let mut before: HashMap<_, _> =
+            self.store.state().into_iter().map(|object| (ObjectRef::from_obj(&*object), object)).collect();
         self.writer.apply_watcher_event(&watcher::Event::InitDone);
         for after in self.store.state() {
             let before = before.remove(&ObjectRef::from_obj(&*after));
@@ -202,18 +190,14 @@ where
             (self.on_change)(Change::Deleted { before });
         }
         for (metadata, problem) in std::mem::take(&mut self.unreadable) {
-            (self.on_change)(Change::Unreadable {
-                metadata: &metadata,
-                problem: &problem,
-            });
+            (self.on_change)(Change::Unreadable { metadata: &metadata, problem: &problem });
         }
     }
 
     fn applied(&mut self, object: &K) {
         let reference = ObjectRef::from_obj(object);
         let before = self.store.get(&reference);
-        self.writer
-            .apply_watcher_event(&watcher::Event::Apply(object.clone()));
+        self.writer.apply_watcher_event(&watcher::Event::Apply(object.clone()));
         if let Some(after) = self.store.get(&reference) {
             (self.on_change)(Change::Applied { before, after });
         }
@@ -223,8 +207,7 @@ where
         let mut reference = ObjectRef::new(metadata.name.as_deref().unwrap_or_default());
         reference.namespace.clone_from(&metadata.namespace);
         if let Some(before) = self.store.get(&reference) {
-            self.writer
-                .apply_watcher_event(&watcher::Event::Delete((*before).clone()));
+            self.writer.apply_watcher_event(&watcher::Event::Delete((*before).clone()));
             (self.on_change)(Change::Deleted { before });
         }
     }
@@ -242,8 +225,7 @@ where
                 self.writer.apply_watcher_event(&watcher::Event::Init);
             }
             Event::Listed(Item::Readable(object)) => {
-                self.writer
-                    .apply_watcher_event(&watcher::Event::InitApply(object.clone()));
+                self.writer.apply_watcher_event(&watcher::Event::InitApply(object.clone()));
             }
             Event::Listed(Item::Unreadable { metadata, problem }) => {
                 self.unreadable.push(((**metadata).clone(), problem.clone()));

@@ -28,25 +28,17 @@ pub(super) fn key_changed<K: Key>(context: &KeyContext<K>, change: Change<'_, K>
             undecodable(context).remove(&(namespace(&*after).to_owned(), after.name_any()));
             context.trigger.one(ObjectRef::from_obj(&*after));
             if before.is_none_or(|before| competes_differently(&*before, &*after)) {
-                members_changed(
-                    &context.shared,
-                    &context.shared.directory.membership(namespace(&*after)),
-                );
+                members_changed(&context.shared, &context.shared.directory.membership(namespace(&*after)));
             }
         }
         Change::Deleted { before } => {
             context.registry.deleted(&*before);
             context.written.forget(&ObjectRef::from_obj(&*before));
-            members_changed(
-                &context.shared,
-                &context.shared.directory.membership(namespace(&*before)),
-            );
+            members_changed(&context.shared, &context.shared.directory.membership(namespace(&*before)));
         }
         Change::Unreadable { metadata, problem } => {
-            let place = (
-                metadata.namespace.clone().unwrap_or_default(),
-                metadata.name.clone().unwrap_or_default(),
-            );
+            let place =
+                (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
             undecodable(context).insert(place, (metadata.clone(), problem.to_owned()));
             if context.trigger.is_open() {
                 super::keys::report_undecodable::<K>(Arc::clone(&context.shared), metadata, problem);
@@ -93,9 +85,7 @@ pub(super) fn organization_changed<K: Key>(context: &KeyContext<K>, change: Chan
             }
         }
         Change::Deleted { before } => {
-            shared
-                .written_organizations
-                .forget(&ObjectRef::from_obj(&*before));
+            shared.written_organizations.forget(&ObjectRef::from_obj(&*before));
             let moved = shared.directory.organization_deleted(&before.name_any());
             memberships_changed(context, &moved);
         }
@@ -133,10 +123,7 @@ pub(super) fn slots_changed<K: Key>(
 
 fn all_keys<K: Key>(context: &KeyContext<K>, organization: &str) -> Vec<ObjectRef<K>> {
     let namespaces = context.shared.directory.namespaces(organization);
-    namespaces
-        .iter()
-        .flat_map(|namespace| context.registry.in_namespace(namespace))
-        .collect()
+    namespaces.iter().flat_map(|namespace| context.registry.in_namespace(namespace)).collect()
 }
 
 /// A namespace came, went, or has other labels.
@@ -148,9 +135,7 @@ pub(super) fn namespace_changed<K: Key>(
     match change {
         Change::Applied { after, .. } => {
             if let Some((before, now)) = directory.namespace_applied(&after.name_any(), after.labels()) {
-                context
-                    .trigger
-                    .all(context.registry.in_namespace(&after.name_any()));
+                context.trigger.all(context.registry.in_namespace(&after.name_any()));
                 members_changed(&context.shared, &before);
                 members_changed(&context.shared, &now);
             }
@@ -179,10 +164,7 @@ pub(super) fn user_changed<K: Key>(context: &KeyContext<K>, change: Change<'_, U
     let owned = context.registry.owned_by(namespace(&*user), &user.name_any());
     if !owned.is_empty() {
         context.trigger.all(owned);
-        members_changed(
-            &context.shared,
-            &context.shared.directory.membership(namespace(&*user)),
-        );
+        members_changed(&context.shared, &context.shared.directory.membership(namespace(&*user)));
     }
 }
 
@@ -196,10 +178,7 @@ pub(super) fn secret_changed<K: Key>(context: &KeyContext<K>, change: Change<'_,
     let Some(reference) = secret::key_of::<K>(&*secret) else {
         return;
     };
-    let known = context
-        .keys
-        .get(&reference)
-        .map(|key| context.written.fresher(key));
+    let known = context.keys.get(&reference).map(|key| context.written.fresher(key));
     let version = known.as_deref().and_then(K::key_status).and_then(secret_version);
     if gone || version != secret.resource_version() {
         context.trigger.one(reference);
@@ -220,19 +199,14 @@ fn memberships_changed<K: Key>(context: &KeyContext<K>, namespaces: &[String]) {
     }
     // A conflict shows on every organization that has a part in it, and any of them may have lost a namespace.
     let organizations = context.shared.organizations.state();
-    context
-        .shared
-        .organization_trigger
-        .all(organizations.iter().map(|found| ObjectRef::from_obj(&**found)));
+    context.shared.organization_trigger.all(organizations.iter().map(|found| ObjectRef::from_obj(&**found)));
 }
 
 fn members_changed(shared: &Shared, membership: &Membership) {
     match membership {
         Membership::Of(organization) => shared.organization_trigger.one(ObjectRef::new(organization)),
         Membership::Contested(organizations) => {
-            shared
-                .organization_trigger
-                .all(organizations.iter().map(|name| ObjectRef::new(name)));
+            shared.organization_trigger.all(organizations.iter().map(|name| ObjectRef::new(name)));
         }
         Membership::Unclaimed => {}
     }

@@ -67,9 +67,7 @@ impl Shared {
 
     /// Whether these controllers look after an organization.
     pub(super) fn looks_after(&self, organization: &str) -> bool {
-        self.organizations
-            .get(&ObjectRef::new(organization))
-            .is_some_and(|found| self.is_ours(&found))
+        self.organizations.get(&ObjectRef::new(organization)).is_some_and(|found| self.is_ours(&found))
     }
 
     /// Whether an organization belongs to these controllers' shard.
@@ -91,21 +89,14 @@ impl Shared {
     pub(super) fn wake(&self, at: Option<Timestamp>) -> Action {
         at.map_or_else(Action::await_change, |at| {
             let wait = at.duration_since(self.now());
-            Action::requeue(
-                Duration::try_from(wait)
-                    .unwrap_or_default()
-                    .max(Duration::from_millis(1)),
-            )
+            Action::requeue(Duration::try_from(wait).unwrap_or_default().max(Duration::from_millis(1)))
         })
     }
 }
 
 /// Parameters of a write.
 pub(super) fn as_latchkey() -> PostParams {
-    PostParams {
-        field_manager: Some(crate::cluster::client::FIELD_MANAGER.into()),
-        ..PostParams::default()
-    }
+    PostParams { field_manager: Some(crate::cluster::client::FIELD_MANAGER.into()), ..PostParams::default() }
 }
 
 /// A label or annotation of Latchkey.

@@ -73,13 +73,7 @@ impl Directory {
 
     /// The namespaces that belong to an organization.
     pub(super) fn namespaces(&self, organization: &str) -> Vec<String> {
-        self.read()
-            .members
-            .get(organization)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        self.read().members.get(organization).into_iter().flatten().cloned().collect()
     }
 
     /// Why an organization's selector can't be understood, if it can't.
@@ -90,20 +84,13 @@ impl Directory {
     /// A namespace that the organization and others select, with all that do.
     pub(super) fn conflict(&self, organization: &str) -> Option<(String, Vec<String>)> {
         let state = self.read();
-        let contested = state
-            .memberships
-            .iter()
-            .filter_map(|(namespace, membership)| match membership {
-                Membership::Contested(organizations)
-                    if organizations.iter().any(|name| name == organization) =>
-                {
-                    Some((namespace, organizations))
-                }
-                _ => None,
-            });
-        contested
-            .min()
-            .map(|(namespace, organizations)| (namespace.clone(), organizations.clone()))
+        let contested = state.memberships.iter().filter_map(|(namespace, membership)| match membership {
+            Membership::Contested(organizations) if organizations.iter().any(|name| name == organization) => {
+                Some((namespace, organizations))
+            }
+            _ => None,
+        });
+        contested.min().map(|(namespace, organizations)| (namespace.clone(), organizations.clone()))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -117,10 +104,7 @@ impl Directory {
 
 impl State {
     fn membership(&self, namespace: &str) -> Membership {
-        self.memberships
-            .get(namespace)
-            .cloned()
-            .unwrap_or(Membership::Unclaimed)
+        self.memberships.get(namespace).cloned().unwrap_or(Membership::Unclaimed)
     }
 
     fn resolve_all(&mut self) -> Vec<String> {
@@ -150,10 +134,7 @@ impl State {
         }
         let Some(membership) = membership else { return };
         if let Membership::Of(organization) = &membership {
-            self.members
-                .entry(organization.clone())
-                .or_default()
-                .insert(namespace.to_owned());
+            self.members.entry(organization.clone()).or_default().insert(namespace.to_owned());
         }
         self.memberships.insert(namespace.to_owned(), membership);
     }
@@ -181,28 +162,16 @@ mod tests {
         let directory = Directory::default();
         directory.namespace_applied("ns", &labels("acme"));
         assert_eq!(directory.membership("ns"), Membership::Unclaimed);
-        assert_eq!(
-            directory.organization_applied(&organization("acme", "acme")),
-            ["ns"]
-        );
-        assert_eq!(
-            directory.organization_applied(&organization("acme", "acme")),
-            Vec::<String>::new()
-        );
+        assert_eq!(directory.organization_applied(&organization("acme", "acme")), ["ns"]);
+        assert_eq!(directory.organization_applied(&organization("acme", "acme")), Vec::<String>::new());
         assert_eq!(directory.namespaces("acme"), ["ns"]);
-        assert_eq!(
-            directory.organization_applied(&organization("beta", "acme")),
-            ["ns"]
-        );
+        assert_eq!(directory.organization_applied(&organization("beta", "acme")), ["ns"]);
         assert_eq!(directory.conflict("acme").unwrap().1, ["acme", "beta"]);
         assert!(directory.namespaces("acme").is_empty());
         let (before, after) = directory.namespace_applied("ns", &labels("none")).unwrap();
         assert_eq!(
             (before, after),
-            (
-                Membership::Contested(vec!["acme".into(), "beta".into()]),
-                Membership::Unclaimed
-            )
+            (Membership::Contested(vec!["acme".into(), "beta".into()]), Membership::Unclaimed)
         );
         directory.namespace_applied("ns", &labels("acme"));
         assert_eq!(directory.organization_deleted("beta"), ["ns"]);

@@ -45,9 +45,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_minute() {
-        let pauses: Vec<_> = [1, 2, 3, 10, 11, 40, u32::MAX]
-            .map(|n| Error::pause(n).as_millis())
-            .into();
+        let pauses: Vec<_> = [1, 2, 3, 10, 11, 40, u32::MAX].map(|n| Error::pause(n).as_millis()).into();
         assert_eq!(pauses, [100, 200, 400, 51_200, 60_000, 60_000, 60_000]);
     }
 }

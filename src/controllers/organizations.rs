@@ -61,35 +61,23 @@ pub(super) async fn reconcile<K: Key>(
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
-    let changed = Organization {
-        status: Some(status),
-        ..(*organization).clone()
-    };
+    let changed = Organization { status: Some(status), ..(*organization).clone() };
     let api: Api<Organization> = Api::all(shared.client.clone());
     let name = organization.name_any();
     // The version that the allocation was made from goes along: if another controller was faster, this write fails.
-    let answer = call(
-        "writing the organization's status",
-        api.replace_status(&name, &as_latchkey(), &changed),
-    )
-    .await?;
+    let answer =
+        call("writing the organization's status", api.replace_status(&name, &as_latchkey(), &changed))
+            .await?;
     let written = shared.written_organizations.remember(answer);
     context.pause_after(name, begun.elapsed(), held(&written).len());
-    slots_changed(
-        &context.keys,
-        &written.name_any(),
-        held(&organization),
-        held(&written),
-    );
+    slots_changed(&context.keys, &written.name_any(), held(&organization), held(&written));
     Ok(Action::await_change())
 }
 
 impl<K: Key> OrganizationContext<K> {
     fn pause(&self, organization: &str) -> Option<Duration> {
         let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = pauses
-            .get(organization)?
-            .saturating_duration_since(Instant::now());
+        let left = pauses.get(organization)?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
@@ -115,23 +103,11 @@ async fn next_status<K: Key>(
     let namespaces = keys.shared.directory.namespaces(&terms.name);
     let candidates = candidates(&namespaces, &terms, keys, now);
     let released = released(held(organization), &terms.name, keys).await?;
-    let allocation = slots::allocate(
-        terms.management_keys,
-        held(organization),
-        &released,
-        &candidates,
-        now,
-    );
+    let allocation = slots::allocate(terms.management_keys, held(organization), &released, &candidates, now);
     let readiness = readiness(&terms, &keys.shared);
     let ready = matches!(readiness, Reason::Serving | Reason::Locked);
     let generation = organization.metadata.generation;
-    let mut conditions = vec![conditions::condition(
-        conditions::READY,
-        ready,
-        &readiness,
-        generation,
-        now,
-    )];
+    let mut conditions = vec![conditions::condition(conditions::READY, ready, &readiness, generation, now)];
     if let Some(before) = &organization.status {
         conditions::keep_transition_times(&mut conditions, &before.conditions);
     }
@@ -151,15 +127,10 @@ async fn next_status<K: Key>(
 
 fn readiness(terms: &OrganizationTerms, shared: &Shared) -> Reason {
     if let Some(problem) = shared.directory.invalid(&terms.name) {
-        return Reason::InvalidSpec {
-            problem: problem.to_string(),
-        };
+        return Reason::InvalidSpec { problem: problem.to_string() };
     }
     match shared.directory.conflict(&terms.name) {
-        Some((namespace, organizations)) => Reason::OrganizationConflict {
-            namespace,
-            organizations,
-        },
+        Some((namespace, organizations)) => Reason::OrganizationConflict { namespace, organizations },
         None if terms.locks(KeyKind::Management) => Reason::Locked,
         None => Reason::Serving,
     }
@@ -172,9 +143,7 @@ fn candidates<K: Key>(
     context: &KeyContext<K>,
     now: Timestamp,
 ) -> Vec<Candidate> {
-    let references = namespaces
-        .iter()
-        .flat_map(|namespace| context.registry.in_namespace::<K>(namespace));
+    let references = namespaces.iter().flat_map(|namespace| context.registry.in_namespace::<K>(namespace));
     let keys = references
         .filter_map(|reference| context.keys.get(&reference))
         .map(|key| context.written.fresher(key));
@@ -210,10 +179,7 @@ async fn released<K: Key>(
     let mut released = HashSet::new();
     for slot in slots {
         let reference = ObjectRef::<K>::new(&slot.name).within(&slot.namespace);
-        let known = context
-            .keys
-            .get(&reference)
-            .filter(|key| key.uid().as_deref() == Some(&slot.uid));
+        let known = context.keys.get(&reference).filter(|key| key.uid().as_deref() == Some(&slot.uid));
         let is_released = match known {
             Some(key) => {
                 let elsewhere = matches!(context.shared.directory.membership(&slot.namespace),
@@ -232,31 +198,18 @@ async fn released<K: Key>(
 async fn is_gone<K: Key>(slot: &Slot, shared: &Shared) -> Result<bool, Error> {
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), &slot.namespace, &resource);
-    let found = call(
-        "looking for the holder of a slot",
-        api.get_metadata_opt(&slot.name),
-    )
-    .await?;
+    let found = call("looking for the holder of a slot", api.get_metadata_opt(&slot.name)).await?;
     Ok(found.is_none_or(|found| found.uid().as_deref() != Some(&slot.uid)))
 }
 
 /// Makes the organization that takes every namespace no other one selects, if there is none.
 pub(super) async fn ensure_default(shared: &Shared) -> Result<(), Error> {
-    if shared
-        .organizations
-        .get(&ObjectRef::new(DEFAULT_ORGANIZATION))
-        .is_some()
-    {
+    if shared.organizations.get(&ObjectRef::new(DEFAULT_ORGANIZATION)).is_some() {
         return Ok(());
     }
     let api: Api<Organization> = Api::all(shared.client.clone());
     let organization = Organization::new(DEFAULT_ORGANIZATION, OrganizationSpec::default());
-    match call(
-        "creating the default organization",
-        api.create(&as_latchkey(), &organization),
-    )
-    .await
-    {
+    match call("creating the default organization", api.create(&as_latchkey(), &organization)).await {
         Err(error) if error.is_conflict() => Ok(()),
         other => other.map(drop).map_err(Error::from),
     }

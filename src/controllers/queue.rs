@@ -41,9 +41,7 @@ impl<K: Resource<DynamicType = ()>> Trigger<K> {
     /// Names objects. Naming one twice before it is its turn reconciles it once.
     pub(super) fn all(&self, references: impl IntoIterator<Item = ObjectRef<K>>) {
         if let Some(sender) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            references
-                .into_iter()
-                .for_each(|reference| drop(sender.send(reference)));
+            references.into_iter().for_each(|reference| drop(sender.send(reference)));
         }
     }
 
@@ -128,9 +126,6 @@ impl<K: Resource<DynamicType = ()>> Failures<K> {
     }
 
     fn clear(&self, reference: &ObjectRef<K>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(reference);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }
 }

@@ -25,21 +25,13 @@ impl Registry {
         let mut tables = self.lock();
         let namespace = after.namespace().unwrap_or_default();
         if before.is_none() {
-            tables
-                .by_namespace
-                .entry(namespace.clone())
-                .or_default()
-                .insert(after.name_any());
+            tables.by_namespace.entry(namespace.clone()).or_default().insert(after.name_any());
         }
         let (old, new) = (before.and_then(owner), owner(after));
         if old != new {
             tables.disown(&namespace, old, &after.name_any());
             if let Some(new) = new {
-                tables
-                    .by_owner
-                    .entry((namespace, new.to_owned()))
-                    .or_default()
-                    .insert(after.name_any());
+                tables.by_owner.entry((namespace, new.to_owned())).or_default().insert(after.name_any());
             }
         }
     }
@@ -64,10 +56,7 @@ impl Registry {
 
     /// The keys that a User owns.
     pub(super) fn owned_by<K: Key>(&self, namespace: &str, user: &str) -> Vec<ObjectRef<K>> {
-        references(
-            self.lock().by_owner.get(&(namespace.to_owned(), user.to_owned())),
-            namespace,
-        )
+        references(self.lock().by_owner.get(&(namespace.to_owned(), user.to_owned())), namespace)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -93,9 +82,5 @@ fn owner<K: Key>(key: &K) -> Option<&str> {
 }
 
 fn references<K: Key>(names: Option<&Names>, namespace: &str) -> Vec<ObjectRef<K>> {
-    names
-        .into_iter()
-        .flatten()
-        .map(|name| ObjectRef::new(name).within(namespace))
-        .collect()
+    names.into_iter().flatten().map(|name| ObjectRef::new(name).within(namespace)).collect()
 }

@@ -107,9 +107,7 @@ pub async fn prepare(client: Client, options: Options) -> Result<(Controllers, S
         organizations: Box::new(Cache::new(organizations_writer, move |change| {
             caches::organization_changed(&for_organizations, change);
         })),
-        users: Box::new(Cache::new(users_writer, move |change| {
-            caches::user_changed(&for_users, change)
-        })),
+        users: Box::new(Cache::new(users_writer, move |change| caches::user_changed(&for_users, change))),
         management_keys: Box::new(Cache::new(keys_writer, move |change| {
             caches::key_changed(&for_keys, change)
         })),

@@ -24,32 +24,17 @@ pub(super) async fn reconcile(user: Arc<User>, shared: Arc<Shared>) -> Result<Ac
         false => (UserState::Active, Reason::Accepted),
     };
     let generation = user.metadata.generation;
-    let mut conditions = vec![conditions::condition(
-        conditions::READY,
-        true,
-        &reason,
-        generation,
-        shared.now(),
-    )];
+    let mut conditions =
+        vec![conditions::condition(conditions::READY, true, &reason, generation, shared.now())];
     if let Some(before) = &user.status {
         conditions::keep_transition_times(&mut conditions, &before.conditions);
     }
-    let status = UserStatus {
-        observed_generation: generation,
-        state: Some(state),
-        conditions,
-    };
+    let status = UserStatus { observed_generation: generation, state: Some(state), conditions };
     if user.status.as_ref() != Some(&status) {
         let api: Api<User> = Api::namespaced(shared.client.clone(), &namespace);
-        let changed = User {
-            status: Some(status),
-            ..(*user).clone()
-        };
-        call(
-            "writing the User's status",
-            api.replace_status(&user.name_any(), &as_latchkey(), &changed),
-        )
-        .await?;
+        let changed = User { status: Some(status), ..(*user).clone() };
+        call("writing the User's status", api.replace_status(&user.name_any(), &as_latchkey(), &changed))
+            .await?;
     }
     Ok(Action::await_change())
 }

@@ -20,8 +20,7 @@ impl<K: Resource<DynamicType = ()> + Clone> Written<K> {
     /// Remembers the answer to a write.
     pub(super) fn remember(&self, object: K) -> Arc<K> {
         let object = Arc::new(object);
-        self.lock()
-            .insert(ObjectRef::from_obj(&*object), Arc::clone(&object));
+        self.lock().insert(ObjectRef::from_obj(&*object), Arc::clone(&object));
         object
     }
 
@@ -54,10 +53,7 @@ impl<K: Resource<DynamicType = ()> + Clone> Written<K> {
 /// Resource versions of one resource can be compared as numbers (KEP-5504); one that is no number counts as oldest, so
 /// that the store is believed.
 fn version<K: Resource>(object: &K) -> u64 {
-    object
-        .resource_version()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or_default()
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -73,10 +69,7 @@ mod tests {
     }
 
     fn fresher(written: &Written<User>, uid: &str, version: &str) -> String {
-        written
-            .fresher(Arc::new(user(uid, version)))
-            .resource_version()
-            .unwrap()
+        written.fresher(Arc::new(user(uid, version))).resource_version().unwrap()
     }
 
     #[test]
@@ -85,11 +78,7 @@ mod tests {
         written.remember(user("a", "10"));
         assert_eq!(fresher(&written, "a", "9"), "10");
         assert_eq!(fresher(&written, "a", "11"), "11");
-        assert_eq!(
-            fresher(&written, "a", "9"),
-            "9",
-            "it is forgotten once the store had a newer one"
-        );
+        assert_eq!(fresher(&written, "a", "9"), "9", "it is forgotten once the store had a newer one");
     }
 
     #[test]

@@ -42,18 +42,11 @@ pub enum Reason {
     /// The organization refuses its management keys.
     OrganizationLocked { organization: String },
     /// All slots are held by other keys.
-    LimitReached {
-        organization: String,
-        limit: usize,
-        holders: Vec<String>,
-    },
+    LimitReached { organization: String, limit: usize, holders: Vec<String> },
     /// There is no such User yet.
     OwnerNotFound { owner: String, namespace: String },
     /// Several organizations select the namespace.
-    OrganizationConflict {
-        namespace: String,
-        organizations: Vec<String>,
-    },
+    OrganizationConflict { namespace: String, organizations: Vec<String> },
     /// No organization has the namespace.
     NoOrganization { namespace: String },
     /// Something in the spec can't be understood.
@@ -61,11 +54,7 @@ pub enum Reason {
     /// `spec.expiresAt` was past before the key was issued.
     ExpiryInPast { at: Timestamp },
     /// The key would live longer than the organization lets it.
-    TTLTooLong {
-        asked: String,
-        maximum: Duration,
-        organization: String,
-    },
+    TTLTooLong { asked: String, maximum: Duration, organization: String },
     /// A Secret of the key's name exists and isn't this key's.
     SecretConflict { secret: String },
     /// The Secret or entry to import from isn't there.
@@ -81,10 +70,7 @@ pub enum Reason {
     /// The organization doesn't limit keys of this kind.
     NoLimit { organization: String },
     /// The Secret holds the token.
-    TokenInSecret {
-        secret: String,
-        until: Option<Timestamp>,
-    },
+    TokenInSecret { secret: String, until: Option<Timestamp> },
     /// The token was in the Secret and was taken out when the reveal window ended.
     TokenScrubbed { secret: String },
     /// The key's end is near.
@@ -166,19 +152,14 @@ impl Reason {
                 "organization {organization} refuses its management keys; they resume when its \
                  spec.managementAPI.enabled is true again"
             ),
-            Self::LimitReached {
-                organization,
-                limit,
-                holders,
-            } => limit_reached(organization, *limit, holders),
+            Self::LimitReached { organization, limit, holders } => {
+                limit_reached(organization, *limit, holders)
+            }
             Self::OwnerNotFound { owner, namespace } => format!(
                 "User {owner} doesn't exist in namespace {namespace}; create it, or change spec.owner; the key is \
                  issued as soon as the User exists"
             ),
-            Self::OrganizationConflict {
-                namespace,
-                organizations,
-            } => format!(
+            Self::OrganizationConflict { namespace, organizations } => format!(
                 "namespace {namespace} is selected by several organizations ({}); change their namespaceSelectors so \
                  that one is left",
                 organizations.join(", ")
@@ -193,11 +174,7 @@ impl Reason {
                     "spec.expiresAt ({at}) is in the past, so no token was issued; set a time in the future"
                 )
             }
-            Self::TTLTooLong {
-                asked,
-                maximum,
-                organization,
-            } => format!(
+            Self::TTLTooLong { asked, maximum, organization } => format!(
                 "the key would live {asked}, but organization {organization} lets a key live {maximum} at most \
                  (limits.maxTTL); shorten spec.ttl or spec.expiresAt"
             ),
@@ -226,10 +203,7 @@ impl Reason {
             Self::NoLimit { organization } => {
                 format!("organization {organization} doesn't limit keys of this kind")
             }
-            Self::TokenInSecret {
-                secret,
-                until: Some(until),
-            } => {
+            Self::TokenInSecret { secret, until: Some(until) } => {
                 format!("Secret {secret} holds the token until {until}; copy it before then")
             }
             Self::TokenInSecret { secret, until: None } => format!("Secret {secret} holds the token"),
@@ -263,21 +237,12 @@ impl Reason {
 }
 
 fn limit_reached(organization: &str, limit: usize, holders: &[String]) -> String {
-    let named = holders
-        .iter()
-        .take(NAMED_HOLDERS)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let named = holders.iter().take(NAMED_HOLDERS).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = match holders.len().saturating_sub(NAMED_HOLDERS) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let held = if holders.is_empty() {
-        "none".to_owned()
-    } else {
-        format!("{named}{more}")
-    };
+    let held = if holders.is_empty() { "none".to_owned() } else { format!("{named}{more}") };
     format!(
         "organization {organization} lets {limit} management keys be good at a time; the slots are held by: {held}; \
          delete one of them or raise limits.managementKeys; the oldest waiting key is admitted by itself"
@@ -345,14 +310,9 @@ pub fn catalogue() -> Vec<Entry> {
         holders: vec![s("acme-prod/ci"), s("acme-prod/console")],
     };
     let unissued = [
-        Reason::OwnerNotFound {
-            owner: s("jane"),
-            namespace: s("acme-prod"),
-        },
+        Reason::OwnerNotFound { owner: s("jane"), namespace: s("acme-prod") },
         conflict(),
-        Reason::NoOrganization {
-            namespace: s("acme-prod"),
-        },
+        Reason::NoOrganization { namespace: s("acme-prod") },
         Reason::InvalidSpec {
             problem: s("path pattern \"/a//b\" must not have an empty segment in the middle"),
         },
@@ -363,37 +323,19 @@ pub fn catalogue() -> Vec<Entry> {
             organization: organization(),
         },
         Reason::SecretConflict { secret: secret() },
-        Reason::ImportNotFound {
-            secret: s("old-key"),
-            entry: s("token"),
-        },
+        Reason::ImportNotFound { secret: s("old-key"), entry: s("token") },
         Reason::ImportRefused {
             secret: s("old-key"),
             problem: s("it has about 52 bits of entropy, and 128 are needed"),
         },
-        Reason::TokenInUse {
-            secret: s("old-key"),
-            holder: s("acme-prod/ci"),
-        },
+        Reason::TokenInUse { secret: s("old-key"), holder: s("acme-prod/ci") },
     ];
-    let locked = || Reason::OrganizationLocked {
-        organization: organization(),
-    };
+    let locked = || Reason::OrganizationLocked { organization: organization() };
     let mut entries = Vec::new();
     let mut add = |kinds, type_, status, reasons: Vec<Reason>| {
-        entries.extend(reasons.into_iter().map(|reason| Entry {
-            kinds,
-            type_,
-            status,
-            reason,
-        }));
+        entries.extend(reasons.into_iter().map(|reason| Entry { kinds, type_, status, reason }));
     };
-    add(
-        KEY,
-        READY,
-        true,
-        vec![Reason::Active, Reason::TokenLost { secret: secret() }],
-    );
+    add(KEY, READY, true, vec![Reason::Active, Reason::TokenLost { secret: secret() }]);
     add(
         KEY,
         READY,
@@ -422,83 +364,42 @@ pub fn catalogue() -> Vec<Entry> {
         ADMITTED,
         true,
         vec![
-            Reason::SlotHeld {
-                organization: organization(),
-            },
-            Reason::NoLimit {
-                organization: organization(),
-            },
+            Reason::SlotHeld { organization: organization() },
+            Reason::NoLimit { organization: organization() },
         ],
     );
     add(
         KEY,
         ADMITTED,
         false,
-        [
-            vec![
-                limit(),
-                Reason::SlotReleased {
-                    organization: organization(),
-                },
-            ],
-            unissued[..6].to_vec(),
-        ]
-        .concat(),
+        [vec![limit(), Reason::SlotReleased { organization: organization() }], unissued[..6].to_vec()]
+            .concat(),
     );
     add(
         KEY,
         ISSUED,
         true,
         vec![
-            Reason::TokenInSecret {
-                secret: secret(),
-                until: Some(time),
-            },
-            Reason::TokenInSecret {
-                secret: secret(),
-                until: None,
-            },
+            Reason::TokenInSecret { secret: secret(), until: Some(time) },
+            Reason::TokenInSecret { secret: secret(), until: None },
             Reason::TokenScrubbed { secret: secret() },
         ],
     );
-    add(
-        KEY,
-        ISSUED,
-        false,
-        vec![Reason::TokenLost { secret: secret() }, limit(), locked()],
-    );
+    add(KEY, ISSUED, false, vec![Reason::TokenLost { secret: secret() }, limit(), locked()]);
     add(KEY, ISSUED, false, unissued.to_vec());
-    add(
-        KEY,
-        EXPIRING,
-        true,
-        vec![Reason::ExpiresSoon {
-            at: time,
-            warning: hour,
-        }],
-    );
+    add(KEY, EXPIRING, true, vec![Reason::ExpiresSoon { at: time, warning: hour }]);
     add(
         KEY,
         ORGANIZATION_RESOLVED,
         false,
-        vec![
-            conflict(),
-            Reason::NoOrganization {
-                namespace: s("acme-prod"),
-            },
-        ],
+        vec![conflict(), Reason::NoOrganization { namespace: s("acme-prod") }],
     );
     add("Organization", READY, true, vec![Reason::Serving, Reason::Locked]);
     add(
         "Organization",
         READY,
         false,
-        vec![
-            conflict(),
-            Reason::InvalidSpec {
-                problem: s("namespaceSelector can't be understood"),
-            },
-        ],
+        vec![conflict(), Reason::InvalidSpec { problem: s("namespaceSelector can't be understood") }],
     );
     add("User", READY, true, vec![Reason::Accepted, Reason::Disabled]);
     entries

@@ -27,17 +27,11 @@ pub fn expiry(
     issued_at: Timestamp,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let past = key
-        .status
-        .and_then(|status| status.expires_at)
-        .filter(|end| *end <= now);
+    let past = key.status.and_then(|status| status.expires_at).filter(|end| *end <= now);
     if past.is_some() {
         return past;
     }
-    let asked = key
-        .spec
-        .expires_at
-        .or_else(|| key.spec.ttl.map(|ttl| after(issued_at, ttl)));
+    let asked = key.spec.expires_at.or_else(|| key.spec.ttl.map(|ttl| after(issued_at, ttl)));
     let longest = terms.max_ttl.map(|longest| after(issued_at, longest));
     asked.into_iter().chain(longest).min()
 }
@@ -55,21 +49,13 @@ pub fn rotation(key: &KeyView<'_>, record: &Record, expiry: Option<Timestamp>) -
 /// When the plain token is to be taken out of the Secret; `None` if it isn't there or may stay.
 pub fn scrub(key: &KeyView<'_>, terms: &OrganizationTerms, record: &Record) -> Option<Timestamp> {
     let window = key.retention() == Retention::Window && record.token == TokenState::Held;
-    window
-        .then(|| record.current())
-        .flatten()
-        .map(|current| after(current.issued_at, terms.reveal_window))
+    window.then(|| record.current()).flatten().map(|current| after(current.issued_at, terms.reveal_window))
 }
 
 /// The shortest warning that the time to `expiry` has fallen below.
 pub fn warning(terms: &OrganizationTerms, expiry: Timestamp, now: Timestamp) -> Option<Duration> {
     let left = expiry.duration_since(now);
-    terms
-        .expiry_warnings
-        .iter()
-        .rev()
-        .find(|warning| left <= warning.signed())
-        .copied()
+    terms.expiry_warnings.iter().rev().find(|warning| left <= warning.signed()).copied()
 }
 
 /// When to look at an issued key again: the first of its deadlines that lies ahead.
@@ -80,24 +66,16 @@ pub fn next(
     expiry: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let set_at = record
-        .current()
-        .map_or(record.issued_at, |current| current.issued_at);
+    let set_at = record.current().map_or(record.issued_at, |current| current.issued_at);
     let warnings = expiry.into_iter().flat_map(|end| {
         terms
             .expiry_warnings
             .iter()
             .map(move |warning| end.saturating_sub(warning.signed()).unwrap_or(Timestamp::MIN))
     });
-    let overlaps = record
-        .generations
-        .iter()
-        .filter_map(|generation| generation.not_after);
-    let may_coincide = expiry
-        .into_iter()
-        .chain(rotation(key, record, expiry))
-        .chain(warnings)
-        .chain(overlaps);
+    let overlaps = record.generations.iter().filter_map(|generation| generation.not_after);
+    let may_coincide =
+        expiry.into_iter().chain(rotation(key, record, expiry)).chain(warnings).chain(overlaps);
     may_coincide
         .filter(|deadline| *deadline > now)
         .map(|deadline| spread(key.uid, set_at, deadline))
@@ -126,42 +104,23 @@ mod tests {
     #[test]
     fn the_earlier_of_what_the_key_asks_and_the_organization_allows() {
         let start = seconds(0);
-        let strict = OrganizationTerms {
-            max_ttl: Some(Duration::from_secs(100)),
-            ..terms()
-        };
+        let strict = OrganizationTerms { max_ttl: Some(Duration::from_secs(100)), ..terms() };
         for (spec, terms, expected) in [
             (json!({}), terms(), None),
             (json!({"ttl": "60s"}), terms(), Some(seconds(60))),
-            (
-                json!({"expiresAt": seconds(50).to_string()}),
-                terms(),
-                Some(seconds(50)),
-            ),
+            (json!({"expiresAt": seconds(50).to_string()}), terms(), Some(seconds(50))),
             (json!({}), strict.clone(), Some(seconds(100))),
             (json!({"ttl": "60s"}), strict.clone(), Some(seconds(60))),
-            (
-                json!({"expiresAt": seconds(500).to_string()}),
-                strict,
-                Some(seconds(100)),
-            ),
+            (json!({"expiresAt": seconds(500).to_string()}), strict, Some(seconds(100))),
         ] {
             let key = key_with(spec);
-            assert_eq!(
-                expiry(&KeyView::of(&key), &terms, start, start),
-                expected,
-                "{:?}",
-                key.key_spec()
-            );
+            assert_eq!(expiry(&KeyView::of(&key), &terms, start, start), expected, "{:?}", key.key_spec());
         }
     }
 
     #[test]
     fn an_end_that_has_come_stays() {
-        let status = crate::resources::KeyStatus {
-            expires_at: Some(seconds(10)),
-            ..Default::default()
-        };
+        let status = crate::resources::KeyStatus { expires_at: Some(seconds(10)), ..Default::default() };
         let key = key_with(json!({"ttl": "60s"})).with_status(status);
         let at = |now| expiry(&KeyView::of(&key), &terms(), seconds(0), seconds(now));
         assert_eq!(at(9), Some(seconds(60)));
@@ -177,15 +136,9 @@ mod tests {
         };
         assert_eq!(due(json!({"every": "60s"}), None), Some(seconds(60)));
         assert_eq!(due(json!({"every": "60s"}), Some(seconds(60))), None);
-        assert_eq!(
-            due(json!({"after": seconds(30).to_string()}), None),
-            Some(seconds(30))
-        );
+        assert_eq!(due(json!({"after": seconds(30).to_string()}), None), Some(seconds(30)));
         assert_eq!(due(json!({"after": seconds(0).to_string()}), None), None);
-        assert_eq!(
-            due(json!({"every": "20s", "after": seconds(30).to_string()}), None),
-            Some(seconds(20))
-        );
+        assert_eq!(due(json!({"every": "20s", "after": seconds(30).to_string()}), None), Some(seconds(20)));
         assert_eq!(due(json!({"overlap": "1s"}), None), None);
     }
 
@@ -209,11 +162,7 @@ mod tests {
         let (view, record) = (KeyView::of(&key), issued(seconds(0)));
         let wake = |now| next(&view, &terms(), &record, Some(seconds(1000)), seconds(now)).unwrap();
         assert!((seconds(200)..seconds(203)).contains(&wake(0)), "{}", wake(0));
-        assert!(
-            (seconds(1000)..seconds(1011)).contains(&wake(201)),
-            "{}",
-            wake(201)
-        );
+        assert!((seconds(1000)..seconds(1011)).contains(&wake(201)), "{}", wake(201));
         let window = key_with(json!({}));
         let wake = next(&KeyView::of(&window), &terms(), &record, None, seconds(0));
         assert_eq!(wake, Some(seconds(900)), "a scrub is never late by choice");

@@ -42,9 +42,7 @@ pub fn check(token: &Token) -> Result<Option<KeyId>, Refused> {
     let bits = alphabet_bits(text);
     let variety = variety_bits(text);
     if bits < NEEDED_BITS || variety < NEEDED_VARIETY_BITS {
-        return Err(Refused::TooWeak {
-            bits: bits.min(variety) as u32,
-        });
+        return Err(Refused::TooWeak { bits: bits.min(variety) as u32 });
     }
     Ok(None)
 }
@@ -59,18 +57,12 @@ fn alphabet_bits(text: &str) -> f64 {
     } else if hexadecimal {
         16
     } else {
-        let punctuation = text
-            .bytes()
-            .filter(u8::is_ascii_punctuation)
-            .collect::<std::collections::HashSet<_>>();
-        [
-            (has(u8::is_ascii_lowercase), 26),
-            (has(u8::is_ascii_uppercase), 26),
-            (has(u8::is_ascii_digit), 10),
-        ]
-        .into_iter()
-        .filter_map(|(has, size)| has.then_some(size))
-        .sum::<usize>()
+        let punctuation =
+            text.bytes().filter(u8::is_ascii_punctuation).collect::<std::collections::HashSet<_>>();
+        [(has(u8::is_ascii_lowercase), 26), (has(u8::is_ascii_uppercase), 26), (has(u8::is_ascii_digit), 10)]
+            .into_iter()
+            .filter_map(|(has, size)| has.then_some(size))
+            .sum::<usize>()
             + punctuation.len()
     };
     text.len() as f64 * (size as f64).log2()
@@ -83,11 +75,8 @@ fn variety_bits(text: &str) -> f64 {
         *counts.entry(byte).or_default() += 1;
     }
     let length = text.len() as f64;
-    let shannon: f64 = counts
-        .values()
-        .map(|count| *count as f64 / length)
-        .map(|share| -share * share.log2())
-        .sum();
+    let shannon: f64 =
+        counts.values().map(|count| *count as f64 / length).map(|share| -share * share.log2()).sum();
     let correction = (counts.len() as f64 - 1.0) / (2.0 * length * std::f64::consts::LN_2);
     length * (shannon + if shannon > 0.0 { correction } else { 0.0 })
 }
@@ -122,11 +111,7 @@ mod tests {
             &"ab".repeat(40),
             "9f86d081884c7d659a2feaa0c55ad01",
         ] {
-            assert!(
-                matches!(checked(text), Err(Refused::TooWeak { .. })),
-                "{text}: {:?}",
-                checked(text)
-            );
+            assert!(matches!(checked(text), Err(Refused::TooWeak { .. })), "{text}: {:?}", checked(text));
         }
     }
 
@@ -149,9 +134,6 @@ mod tests {
         let token = Token::mint(KeyKind::Management, id).unwrap();
         assert_eq!(check(&token), Ok(Some(id)));
         let last = if token.reveal().ends_with('0') { "1" } else { "0" };
-        assert_eq!(
-            checked(&(token.reveal()[..67].to_owned() + last)),
-            Err(Refused::Broken)
-        );
+        assert_eq!(checked(&(token.reveal()[..67].to_owned() + last)), Err(Refused::Broken));
     }
 }

@@ -91,17 +91,12 @@ pub fn unfit(
     if let (Some((asked, lifetime)), Some(maximum)) = (lifetime(key), terms.max_ttl)
         && lifetime > maximum.signed()
     {
-        return Some(Reason::TTLTooLong {
-            asked,
-            maximum,
-            organization: terms.name.clone(),
-        });
+        return Some(Reason::TTLTooLong { asked, maximum, organization: terms.name.clone() });
     }
     match (owner, &key.spec.owner) {
-        (OwnerState::NotFound | OwnerState::Deleted, Some(owner)) => Some(Reason::OwnerNotFound {
-            owner: owner.name.clone(),
-            namespace: key.namespace.to_owned(),
-        }),
+        (OwnerState::NotFound | OwnerState::Deleted, Some(owner)) => {
+            Some(Reason::OwnerNotFound { owner: owner.name.clone(), namespace: key.namespace.to_owned() })
+        }
         _ => None,
     }
 }
@@ -109,11 +104,7 @@ pub fn unfit(
 /// How long the key asks to live, in words and as a span. A time in `expiresAt` is measured from the key's creation.
 fn lifetime(key: &KeyView<'_>) -> Option<(String, jiff::SignedDuration)> {
     let by_ttl = key.spec.ttl.map(|ttl| (ttl.to_string(), ttl.signed()));
-    by_ttl.or_else(|| {
-        key.spec
-            .expires_at
-            .map(|at| (format!("until {at}"), at.duration_since(key.created)))
-    })
+    by_ttl.or_else(|| key.spec.expires_at.map(|at| (format!("until {at}"), at.duration_since(key.created))))
 }
 
 /// What of the spec can't be understood. The API server refuses most of it before; this holds for objects that were
@@ -122,9 +113,7 @@ pub fn invalid(key: &KeyView<'_>) -> Option<String> {
     let rules = key.spec.allow.iter().map(|rule| (&*rule.methods, &*rule.paths));
     let calls = CallRules::compile(rules).err().map(|error| error.to_string());
     calls.or_else(|| {
-        AddressRanges::parse(key.spec.allowed_cidrs.iter().flatten())
-            .err()
-            .map(|error| error.to_string())
+        AddressRanges::parse(key.spec.allowed_cidrs.iter().flatten()).err().map(|error| error.to_string())
     })
 }
 
@@ -162,14 +151,7 @@ pub fn recorded(key: KeyView<'_>, secret: &SecretView) -> Option<Record> {
 }
 
 fn first(found: &Found<'_>, now: Timestamp) -> Issue {
-    let Found {
-        key,
-        terms,
-        owner,
-        admission,
-        secret,
-        import,
-    } = found;
+    let Found { key, terms, owner, admission, secret, import } = found;
     let secret_name = || key.secret_name().to_owned();
     if let Some(reason) = unfit(key, terms, owner, now) {
         return Issue::Withhold(reason);
@@ -183,15 +165,11 @@ fn first(found: &Found<'_>, now: Timestamp) -> Issue {
         });
     }
     if terms.locks(key.kind) {
-        return Issue::Withhold(Reason::OrganizationLocked {
-            organization: terms.name.clone(),
-        });
+        return Issue::Withhold(Reason::OrganizationLocked { organization: terms.name.clone() });
     }
     // A Secret with our mark and a broken seal can't be told from one that somebody made to look like ours.
     if **secret != SecretView::Absent {
-        return Issue::Withhold(Reason::SecretConflict {
-            secret: secret_name(),
-        });
+        return Issue::Withhold(Reason::SecretConflict { secret: secret_name() });
     }
     let Some(source) = &key.spec.import_from else {
         return Issue::Mint { before: None };
@@ -199,14 +177,12 @@ fn first(found: &Found<'_>, now: Timestamp) -> Issue {
     let (secret, entry) = (source.name.clone(), source.key.clone());
     match import {
         Some(ImportView::Usable) => Issue::Import,
-        Some(ImportView::InUse(holder)) => Issue::Withhold(Reason::TokenInUse {
-            secret,
-            holder: holder.clone(),
-        }),
-        Some(ImportView::Refused(why)) => Issue::Withhold(Reason::ImportRefused {
-            secret,
-            problem: why.to_string(),
-        }),
+        Some(ImportView::InUse(holder)) => {
+            Issue::Withhold(Reason::TokenInUse { secret, holder: holder.clone() })
+        }
+        Some(ImportView::Refused(why)) => {
+            Issue::Withhold(Reason::ImportRefused { secret, problem: why.to_string() })
+        }
         Some(ImportView::Missing) | None => Issue::Withhold(Reason::ImportNotFound { secret, entry }),
     }
 }
@@ -216,9 +192,7 @@ fn later(found: &Found<'_>, record: Record, now: Timestamp) -> Issue {
     if may_rotate(found, expiry, now)
         && deadlines::rotation(&found.key, &record, expiry).is_some_and(|due| due <= now)
     {
-        return Issue::Mint {
-            before: Some(ended(&found.key, record, expiry, now)),
-        };
+        return Issue::Mint { before: Some(ended(&found.key, record, expiry, now)) };
     }
     let token = token_state(found, &record, now);
     Issue::Keep(Record { token, ..record })
@@ -235,9 +209,7 @@ fn may_rotate(found: &Found<'_>, expiry: Option<Timestamp>, now: Timestamp) -> b
 /// The record as it is once its newest token is replaced: at most that one stays good, for the overlap and never past
 /// the key's end.
 fn ended(key: &KeyView<'_>, mut record: Record, expiry: Option<Timestamp>, now: Timestamp) -> Record {
-    let overlap = now
-        .saturating_add(key.overlap().signed())
-        .unwrap_or(Timestamp::MAX);
+    let overlap = now.saturating_add(key.overlap().signed()).unwrap_or(Timestamp::MAX);
     record.generations.truncate(1);
     for generation in &mut record.generations {
         generation.not_after = Some(expiry.map_or(overlap, |end| end.min(overlap)));
@@ -248,15 +220,12 @@ fn ended(key: &KeyView<'_>, mut record: Record, expiry: Option<Timestamp>, now: 
 /// Where the current token is, or should be after this pass.
 fn token_state(found: &Found<'_>, record: &Record, now: Timestamp) -> TokenState {
     let present = match found.secret {
-        SecretView::Ours { tokens, .. } => record
-            .current()
-            .is_some_and(|current| tokens.contains(&current.digest)),
+        SecretView::Ours { tokens, .. } => {
+            record.current().is_some_and(|current| tokens.contains(&current.digest))
+        }
         SecretView::Absent | SecretView::Foreign => false,
     };
-    let held = Record {
-        token: TokenState::Held,
-        ..record.clone()
-    };
+    let held = Record { token: TokenState::Held, ..record.clone() };
     let window_over = deadlines::scrub(&found.key, found.terms, &held).is_some_and(|due| due <= now);
     match (present, record.token) {
         (_, TokenState::Scrubbed) => TokenState::Scrubbed,
@@ -272,23 +241,13 @@ pub fn final_refusal(key: &KeyView<'_>) -> Option<Refusal> {
     let recorded = |refusal: &Refusal| ready.status == "False" && ready.reason == refusal.code();
     // A status can only be final for a key that was issued: a key whose owner isn't there yet waits for it.
     let issued = key.status.is_some_and(|status| !status.generations.is_empty());
-    [Refusal::Expired, Refusal::OwnerDeleted]
-        .into_iter()
-        .find(recorded)
-        .filter(|_| issued)
+    [Refusal::Expired, Refusal::OwnerDeleted].into_iter().find(recorded).filter(|_| issued)
 }
 
 /// The generation that a new token gets, after those of before.
 pub fn next_generation(before: Option<&Record>, digest: String, now: Timestamp) -> Generation {
-    let number = before
-        .and_then(Record::current)
-        .map_or(1, |current| current.number + 1);
-    Generation {
-        number,
-        digest,
-        issued_at: now,
-        not_after: None,
-    }
+    let number = before.and_then(Record::current).map_or(1, |current| current.number + 1);
+    Generation { number, digest, issued_at: now, not_after: None }
 }
 
 /// How soon to look again for something that no watch tells of, such as a foreign Secret.
@@ -314,10 +273,7 @@ pub(crate) mod tests {
 
     pub(crate) fn key_with(spec: Value) -> ManagementKey {
         let mut merged = json!({"allow": [{"methods": ["*"], "paths": ["/**"]}]});
-        merged
-            .as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        merged.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let mut key = ManagementKey::new("ci", serde_json::from_value(merged).unwrap());
         key.metadata.namespace = Some("acme-prod".into());
         key.metadata.uid = Some("uid-ci".into());
@@ -335,12 +291,7 @@ pub(crate) mod tests {
             id: "3fK9aZ81bQ0x".into(),
             hint: "a1B2".into(),
             issued_at: at,
-            generations: vec![Generation {
-                number: 1,
-                digest: digest(1),
-                issued_at: at,
-                not_after: None,
-            }],
+            generations: vec![Generation { number: 1, digest: digest(1), issued_at: at, not_after: None }],
             token: TokenState::Held,
         }
     }
@@ -401,10 +352,7 @@ pub(crate) mod tests {
         }
 
         fn with_record(self, record: &Record) -> Self {
-            Self {
-                secret: ours(record),
-                ..self
-            }
+            Self { secret: ours(record), ..self }
         }
     }
 
@@ -415,91 +363,23 @@ pub(crate) mod tests {
 
     #[test]
     fn what_stands_in_the_way_is_named() {
-        let waiting = Admission::Waiting {
-            limit: 5,
-            holders: vec![],
-        };
-        assert_eq!(
-            Case {
-                admission: waiting.clone(),
-                ..case(json!({}))
-            }
-            .withheld(),
-            "LimitReached"
-        );
-        assert_eq!(
-            Case {
-                secret: SecretView::Foreign,
-                ..case(json!({}))
-            }
-            .withheld(),
-            "SecretConflict"
-        );
-        let unsealed = SecretView::Ours {
-            record: None,
-            tokens: vec![],
-        };
-        assert_eq!(
-            Case {
-                secret: unsealed,
-                ..case(json!({}))
-            }
-            .withheld(),
-            "SecretConflict"
-        );
-        let locked = OrganizationTerms {
-            management_enabled: false,
-            ..terms()
-        };
-        assert_eq!(
-            Case {
-                terms: locked,
-                ..case(json!({}))
-            }
-            .withheld(),
-            "OrganizationLocked"
-        );
-        let strict = OrganizationTerms {
-            max_ttl: Some(Duration::from_secs(10)),
-            ..terms()
-        };
+        let waiting = Admission::Waiting { limit: 5, holders: vec![] };
+        assert_eq!(Case { admission: waiting.clone(), ..case(json!({})) }.withheld(), "LimitReached");
+        assert_eq!(Case { secret: SecretView::Foreign, ..case(json!({})) }.withheld(), "SecretConflict");
+        let unsealed = SecretView::Ours { record: None, tokens: vec![] };
+        assert_eq!(Case { secret: unsealed, ..case(json!({})) }.withheld(), "SecretConflict");
+        let locked = OrganizationTerms { management_enabled: false, ..terms() };
+        assert_eq!(Case { terms: locked, ..case(json!({})) }.withheld(), "OrganizationLocked");
+        let strict = OrganizationTerms { max_ttl: Some(Duration::from_secs(10)), ..terms() };
         let long = case(json!({"ttl": "11s"}));
-        assert_eq!(
-            Case {
-                terms: strict.clone(),
-                admission: waiting,
-                ..long
-            }
-            .withheld(),
-            "TTLTooLong"
-        );
+        assert_eq!(Case { terms: strict.clone(), admission: waiting, ..long }.withheld(), "TTLTooLong");
         let late = case(json!({"expiresAt": seconds(20).to_string()}));
-        assert_eq!(
-            Case {
-                terms: strict,
-                ..late
-            }
-            .withheld(),
-            "TTLTooLong"
-        );
-        assert_eq!(
-            case(json!({"expiresAt": seconds(1).to_string()})).withheld(),
-            "ExpiryInPast"
-        );
+        assert_eq!(Case { terms: strict, ..late }.withheld(), "TTLTooLong");
+        assert_eq!(case(json!({"expiresAt": seconds(1).to_string()})).withheld(), "ExpiryInPast");
         assert_eq!(case(json!({"allowedCIDRs": ["ten"]})).withheld(), "InvalidSpec");
-        assert_eq!(
-            case(json!({"allow": [{"methods": ["GET"], "paths": ["x"]}]})).withheld(),
-            "InvalidSpec"
-        );
+        assert_eq!(case(json!({"allow": [{"methods": ["GET"], "paths": ["x"]}]})).withheld(), "InvalidSpec");
         let owned = case(json!({"owner": {"name": "jane"}}));
-        assert_eq!(
-            Case {
-                owner: OwnerState::NotFound,
-                ..owned
-            }
-            .withheld(),
-            "OwnerNotFound"
-        );
+        assert_eq!(Case { owner: OwnerState::NotFound, ..owned }.withheld(), "OwnerNotFound");
     }
 
     #[test]
@@ -510,34 +390,20 @@ pub(crate) mod tests {
         };
         assert_eq!(import(ImportView::Usable).decide(1), Issue::Import);
         assert_eq!(import(ImportView::Missing).withheld(), "ImportNotFound");
-        assert_eq!(
-            import(ImportView::Refused(Refused::TooWeak { bits: 9 })).withheld(),
-            "ImportRefused"
-        );
-        assert_eq!(
-            import(ImportView::InUse("ns/other".into())).withheld(),
-            "TokenInUse"
-        );
+        assert_eq!(import(ImportView::Refused(Refused::TooWeak { bits: 9 })).withheld(), "ImportRefused");
+        assert_eq!(import(ImportView::InUse("ns/other".into())).withheld(), "TokenInUse");
     }
 
     #[test]
     fn a_token_is_scrubbed_when_the_window_ends_and_a_persistent_one_never() {
         let record = issued(seconds(0));
         let window = case(json!({})).with_record(&record);
-        assert_eq!(
-            (window.kept(899), window.kept(900)),
-            (TokenState::Held, TokenState::Scrubbed)
-        );
+        assert_eq!((window.kept(899), window.kept(900)), (TokenState::Held, TokenState::Scrubbed));
         let persistent = case(json!({"secret": {"retention": "Persistent"}})).with_record(&record);
         assert_eq!(persistent.kept(1_000_000), TokenState::Held);
-        let scrubbed = Record {
-            token: TokenState::Scrubbed,
-            ..record
-        };
+        let scrubbed = Record { token: TokenState::Scrubbed, ..record };
         assert_eq!(
-            case(json!({"secret": {"retention": "Persistent"}}))
-                .with_record(&scrubbed)
-                .kept(0),
+            case(json!({"secret": {"retention": "Persistent"}})).with_record(&scrubbed).kept(0),
             TokenState::Scrubbed
         );
     }
@@ -545,18 +411,8 @@ pub(crate) mod tests {
     #[test]
     fn a_deleted_or_edited_secret_loses_the_token_and_mints_none() {
         let record = issued(seconds(0));
-        let edited = SecretView::Ours {
-            record: Some(record.clone()),
-            tokens: vec![digest(9)],
-        };
-        assert_eq!(
-            Case {
-                secret: edited,
-                ..case(json!({}))
-            }
-            .kept(1),
-            TokenState::Lost
-        );
+        let edited = SecretView::Ours { record: Some(record.clone()), tokens: vec![digest(9)] };
+        assert_eq!(Case { secret: edited, ..case(json!({})) }.kept(1), TokenState::Lost);
         let mut deleted = case(json!({}));
         deleted.key = deleted.key.with_status(KeyStatus {
             id: Some(record.id.clone()),
@@ -564,19 +420,11 @@ pub(crate) mod tests {
             ..KeyStatus::default()
         });
         assert_eq!(deleted.kept(1), TokenState::Lost);
-        assert_eq!(
-            deleted.kept(900),
-            TokenState::Scrubbed,
-            "it would be gone by now anyway"
-        );
+        assert_eq!(deleted.kept(900), TokenState::Scrubbed, "it would be gone by now anyway");
         deleted.secret = SecretView::Foreign;
         assert_eq!(deleted.kept(1), TokenState::Lost);
         deleted.secret = ours(&record);
-        assert_eq!(
-            deleted.kept(1),
-            TokenState::Held,
-            "a token that is back is good again"
-        );
+        assert_eq!(deleted.kept(1), TokenState::Held, "a token that is back is good again");
     }
 
     #[test]
@@ -585,10 +433,7 @@ pub(crate) mod tests {
             Issue::Mint { before: Some(before) } => before.generations[0].not_after.unwrap(),
             other => panic!("not rotated: {other:?}"),
         };
-        assert_eq!(
-            rotated(json!({"rotation": {"every": "60s", "overlap": "10s"}})),
-            seconds(70)
-        );
+        assert_eq!(rotated(json!({"rotation": {"every": "60s", "overlap": "10s"}})), seconds(70));
         assert_eq!(rotated(json!({"rotation": {"every": "60s"}})), seconds(3660));
         assert_eq!(
             rotated(json!({"ttl": "65s", "rotation": {"every": "60s", "overlap": "10s"}})),
@@ -606,18 +451,9 @@ pub(crate) mod tests {
             || case(json!({"ttl": "100s", "rotation": {"every": "60s"}})).with_record(&issued(seconds(0)));
         assert!(matches!(due().decide(60), Issue::Mint { .. }));
         assert!(matches!(due().decide(100), Issue::Keep(_)), "expired");
-        let deleted = Case {
-            owner: OwnerState::Deleted,
-            ..due()
-        };
+        let deleted = Case { owner: OwnerState::Deleted, ..due() };
         assert!(matches!(deleted.decide(60), Issue::Keep(_)), "owner deleted");
-        let waiting = Case {
-            admission: Admission::Waiting {
-                limit: 0,
-                holders: vec![],
-            },
-            ..due()
-        };
+        let waiting = Case { admission: Admission::Waiting { limit: 0, holders: vec![] }, ..due() };
         assert!(matches!(waiting.decide(60), Issue::Keep(_)), "no slot");
     }
 
@@ -639,15 +475,9 @@ pub(crate) mod tests {
     #[test]
     fn an_old_generation_goes_when_its_overlap_ends() {
         let mut record = issued(seconds(0));
-        record.generations.insert(
-            0,
-            Generation {
-                number: 2,
-                digest: digest(2),
-                issued_at: seconds(60),
-                not_after: None,
-            },
-        );
+        record
+            .generations
+            .insert(0, Generation { number: 2, digest: digest(2), issued_at: seconds(60), not_after: None });
         record.generations[1].not_after = Some(seconds(70));
         let case = case(json!({})).with_record(&record);
         let count = |now| match case.decide(now) {

@@ -46,10 +46,7 @@ impl Claim {
             None if name == DEFAULT_ORGANIZATION => Extent::Rest,
             None => Extent::Nothing,
         };
-        Ok(Self {
-            organization: name,
-            extent,
-        })
+        Ok(Self { organization: name, extent })
     }
 }
 
@@ -97,10 +94,7 @@ mod tests {
     }
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
@@ -109,10 +103,7 @@ mod tests {
             claim("default", None),
             claim("acme", Some(serde_json::json!({"matchLabels": {"org": "acme"}}))),
         ];
-        assert_eq!(
-            resolve(&labels(&[("org", "acme")]), &claims),
-            Membership::Of("acme".into())
-        );
+        assert_eq!(resolve(&labels(&[("org", "acme")]), &claims), Membership::Of("acme".into()));
         assert_eq!(resolve(&labels(&[]), &claims), Membership::Of("default".into()));
         assert_eq!(resolve(&labels(&[]), &claims[1..]), Membership::Unclaimed);
     }
@@ -120,22 +111,13 @@ mod tests {
     #[test]
     fn two_that_select_leave_it_contested() {
         let everything = serde_json::json!({});
-        let claims = [
-            claim("b", Some(everything.clone())),
-            claim("a", Some(everything)),
-            claim("default", None),
-        ];
-        assert_eq!(
-            resolve(&labels(&[]), &claims),
-            Membership::Contested(vec!["a".into(), "b".into()])
-        );
+        let claims =
+            [claim("b", Some(everything.clone())), claim("a", Some(everything)), claim("default", None)];
+        assert_eq!(resolve(&labels(&[]), &claims), Membership::Contested(vec!["a".into(), "b".into()]));
     }
 
     #[test]
     fn an_organization_without_selector_claims_nothing() {
-        assert_eq!(
-            resolve(&labels(&[]), &[claim("acme", None)]),
-            Membership::Unclaimed
-        );
+        assert_eq!(resolve(&labels(&[]), &[claim("acme", None)]), Membership::Unclaimed);
     }
 }

@@ -55,8 +55,7 @@ impl Record {
     /// The record without the generations whose overlap has ended.
     #[must_use]
     pub fn without_retired(mut self, now: Timestamp) -> Self {
-        self.generations
-            .retain(|generation| generation.not_after.is_none_or(|end| end > now));
+        self.generations.retain(|generation| generation.not_after.is_none_or(|end| end > now));
         self
     }
 
@@ -81,10 +80,7 @@ impl Record {
     fn is_sound(&self) -> bool {
         KeyId::parse(&self.id).is_some()
             && !self.generations.is_empty()
-            && self
-                .generations
-                .iter()
-                .all(|generation| TokenDigest::parse(&generation.digest).is_some())
+            && self.generations.iter().all(|generation| TokenDigest::parse(&generation.digest).is_some())
     }
 }
 
@@ -95,10 +91,9 @@ pub fn reconcile(from_status: Option<Record>, from_secret: Option<Record>) -> Op
     let number = |record: &Record| record.current().map(|generation| generation.number);
     match (from_status, from_secret) {
         (Some(status), Some(secret)) if number(&secret) > number(&status) => Some(secret),
-        (Some(status), Some(secret)) if status.digest() == secret.digest() => Some(Record {
-            token: secret.token,
-            ..status
-        }),
+        (Some(status), Some(secret)) if status.digest() == secret.digest() => {
+            Some(Record { token: secret.token, ..status })
+        }
         (Some(status), _) => Some(status),
         (None, secret) => secret,
     }
@@ -138,9 +133,7 @@ impl Seal {
     fn mac(&self, key: &KeyView<'_>, text: &str) -> Hmac<Sha256> {
         // Names can't hold a line feed, so that no two keys give the same text.
         let subject = format!("{}\n{}\n{}\n", key.kind.name(), key.namespace, key.name);
-        Hmac::new((&*self.0).into())
-            .chain_update(subject)
-            .chain_update(text)
+        Hmac::new((&*self.0).into()).chain_update(subject).chain_update(text)
     }
 }
 
@@ -176,14 +169,8 @@ mod tests {
         let (text, mac) = seal.close(&KeyView::of(&ci), &record(1)).unwrap();
         assert_eq!(seal.open(&KeyView::of(&ci), &text, &mac), Some(record(1)));
         assert_eq!(seal.open(&KeyView::of(&other), &text, &mac), None);
-        assert_eq!(
-            seal.open(&KeyView::of(&ci), &text.replace(":1,", ":2,"), &mac),
-            None
-        );
-        assert_eq!(
-            Seal::new([8; SEAL_LENGTH]).open(&KeyView::of(&ci), &text, &mac),
-            None
-        );
+        assert_eq!(seal.open(&KeyView::of(&ci), &text.replace(":1,", ":2,"), &mac), None);
+        assert_eq!(Seal::new([8; SEAL_LENGTH]).open(&KeyView::of(&ci), &text, &mac), None);
         for broken in ["", "zz", "é", &mac[1..], &mac[2..]] {
             assert_eq!(seal.open(&KeyView::of(&ci), &text, broken), None, "{broken:?}");
         }
@@ -194,15 +181,8 @@ mod tests {
         let (one, two) = (record(1), record(2));
         assert_eq!(reconcile(Some(one.clone()), Some(two.clone())), Some(two.clone()));
         assert_eq!(reconcile(Some(two.clone()), Some(one.clone())), Some(two));
-        let scrubbed = Record {
-            hint: "ZZZZ".into(),
-            token: TokenState::Scrubbed,
-            ..one.clone()
-        };
-        let merged = Record {
-            token: TokenState::Scrubbed,
-            ..one.clone()
-        };
+        let scrubbed = Record { hint: "ZZZZ".into(), token: TokenState::Scrubbed, ..one.clone() };
+        let merged = Record { token: TokenState::Scrubbed, ..one.clone() };
         assert_eq!(reconcile(Some(one.clone()), Some(scrubbed)), Some(merged));
         assert_eq!(reconcile(None, Some(one.clone())), Some(one));
         assert_eq!(reconcile(None, None), None);

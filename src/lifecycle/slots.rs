@@ -39,11 +39,7 @@ pub fn allocate(
     candidates: &[Candidate],
     now: Timestamp,
 ) -> Allocation {
-    let mut slots: Vec<Slot> = held
-        .iter()
-        .filter(|slot| !released.contains(&slot.uid))
-        .cloned()
-        .collect();
+    let mut slots: Vec<Slot> = held.iter().filter(|slot| !released.contains(&slot.uid)).cloned().collect();
     let holders: HashSet<&str> = slots.iter().map(|slot| slot.uid.as_str()).collect();
     let mut waiting: Vec<&Candidate> = candidates
         .iter()
@@ -57,10 +53,7 @@ pub fn allocate(
         uid: candidate.uid.clone(),
         since: now,
     }));
-    Allocation {
-        slots,
-        waiting: waiting.len(),
-    }
+    Allocation { slots, waiting: waiting.len() }
 }
 
 #[cfg(test)]
@@ -168,10 +161,7 @@ mod tests {
                 Step::Observe(who) => controllers[who].known = self.keys.clone(),
                 Step::Decide(who) => {
                     let known = &controllers[who].known;
-                    let unseen = self
-                        .slots
-                        .iter()
-                        .filter(|slot| known.iter().all(|key| key.uid != slot.uid));
+                    let unseen = self.slots.iter().filter(|slot| known.iter().all(|key| key.uid != slot.uid));
                     let gone = unseen.filter(|slot| self.keys.iter().all(|key| key.uid != slot.uid));
                     let released = gone.map(|slot| slot.uid.clone()).collect();
                     let allocation =
@@ -190,10 +180,7 @@ mod tests {
         }
 
         fn verifying(&self) -> usize {
-            self.slots
-                .iter()
-                .filter(|slot| self.keys.iter().any(|key| key.uid == slot.uid))
-                .count()
+            self.slots.iter().filter(|slot| self.keys.iter().any(|key| key.uid == slot.uid)).count()
         }
     }
 

@@ -102,10 +102,7 @@ mod tests {
     #[test]
     fn expiry_counts_from_its_very_instant() {
         let end = Timestamp::UNIX_EPOCH;
-        let standing = Standing {
-            expires_at: Some(end),
-            ..Standing::default()
-        };
+        let standing = Standing { expires_at: Some(end), ..Standing::default() };
         assert_eq!(standing.refusal(end), Some(Refusal::Expired));
         assert_eq!(standing.refusal(end - jiff::SignedDuration::from_millis(1)), None);
     }

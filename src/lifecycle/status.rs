@@ -31,9 +31,7 @@ pub struct Issued<'a> {
 
 /// The status of a key that was issued.
 pub fn issued(key: &KeyView<'_>, found: &Issued<'_>, now: Timestamp) -> KeyStatus {
-    let Issued {
-        terms, record, owner, ..
-    } = *found;
+    let Issued { terms, record, owner, .. } = *found;
     let expires_at = deadlines::expiry(key, terms, record.issued_at, now);
     let refusal = standing(key, found, expires_at).refusal(now);
     let over = refusal.is_some_and(Refusal::is_final);
@@ -50,11 +48,7 @@ pub fn issued(key: &KeyView<'_>, found: &Issued<'_>, now: Timestamp) -> KeyStatu
         issued_at: Some(record.issued_at),
         reveal_until: deadlines::scrub(key, terms, record),
         expires_at,
-        next_rotation: if over {
-            None
-        } else {
-            deadlines::rotation(key, record, expires_at)
-        },
+        next_rotation: if over { None } else { deadlines::rotation(key, record, expires_at) },
         generations: record.generations.clone(),
         conditions: Vec::new(),
     };
@@ -100,16 +94,14 @@ pub fn withheld(
 fn owner_status(key: &KeyView<'_>, owner: &OwnerState) -> Option<OwnerStatus> {
     let named = key.spec.owner.as_ref().map(|owner| owner.name.clone());
     match (named, owner) {
-        (Some(name), OwnerState::Active { uid } | OwnerState::Disabled { uid }) => Some(OwnerStatus {
-            name,
-            uid: uid.clone(),
-        }),
+        (Some(name), OwnerState::Active { uid } | OwnerState::Disabled { uid }) => {
+            Some(OwnerStatus { name, uid: uid.clone() })
+        }
         // Who the owner was must stay known, or a new User of the same name would be taken for them.
         (Some(_), _) => key.status.and_then(|status| status.owner.clone()),
-        (None, _) => key
-            .status
-            .and_then(|status| status.owner.clone())
-            .filter(|_| issue::final_refusal(key).is_some()),
+        (None, _) => {
+            key.status.and_then(|status| status.owner.clone()).filter(|_| issue::final_refusal(key).is_some())
+        }
     }
 }
 
@@ -138,11 +130,7 @@ fn issued_conditions(
         |type_, status, reason: &Reason| conditions::condition(type_, status, reason, key.generation, now);
     let token = token_reason(key, found, status);
     let ready = match refusal {
-        Some(refusal) => condition(
-            conditions::READY,
-            false,
-            &refusal_reason(key, found, status, refusal),
-        ),
+        Some(refusal) => condition(conditions::READY, false, &refusal_reason(key, found, status, refusal)),
         None => match issue::invalid(key) {
             Some(problem) => condition(conditions::READY, false, &Reason::InvalidSpec { problem }),
             None if found.record.token == TokenState::Lost => condition(conditions::READY, true, &token),
@@ -150,31 +138,19 @@ fn issued_conditions(
         },
     };
     let slot = match (found.admission, refusal.is_some_and(Refusal::is_final)) {
-        (Admission::Waiting { .. }, true) => Reason::SlotReleased {
-            organization: found.terms.name.clone(),
-        },
+        (Admission::Waiting { .. }, true) => Reason::SlotReleased { organization: found.terms.name.clone() },
         _ => admitted(found.admission, &found.terms.name),
     };
     let has_token = matches!(token, Reason::TokenInSecret { .. } | Reason::TokenScrubbed { .. });
     let mut conditions = vec![
         ready,
-        condition(
-            conditions::ADMITTED,
-            !matches!(found.admission, Admission::Waiting { .. }),
-            &slot,
-        ),
+        condition(conditions::ADMITTED, !matches!(found.admission, Admission::Waiting { .. }), &slot),
         condition(conditions::ISSUED, has_token, &token),
     ];
-    let expiring = status
-        .expires_at
-        .filter(|_| !refusal.is_some_and(Refusal::is_final));
+    let expiring = status.expires_at.filter(|_| !refusal.is_some_and(Refusal::is_final));
     if let Some((at, warning)) = expiring.and_then(|at| Some((at, deadlines::warning(found.terms, at, now)?)))
     {
-        conditions.push(condition(
-            conditions::EXPIRING,
-            true,
-            &Reason::ExpiresSoon { at, warning },
-        ));
+        conditions.push(condition(conditions::EXPIRING, true, &Reason::ExpiresSoon { at, warning }));
     }
     if let Some(reason) = unresolved(key, found.membership) {
         conditions.push(condition(conditions::ORGANIZATION_RESOLVED, false, &reason));
@@ -187,10 +163,9 @@ pub fn unresolved(key: &KeyView<'_>, membership: &Membership) -> Option<Reason> 
     let namespace = key.namespace.to_owned();
     match membership {
         Membership::Of(_) => None,
-        Membership::Contested(organizations) => Some(Reason::OrganizationConflict {
-            namespace,
-            organizations: organizations.clone(),
-        }),
+        Membership::Contested(organizations) => {
+            Some(Reason::OrganizationConflict { namespace, organizations: organizations.clone() })
+        }
         Membership::Unclaimed => Some(Reason::NoOrganization { namespace }),
     }
 }
@@ -199,10 +174,7 @@ fn token_reason(key: &KeyView<'_>, found: &Issued<'_>, status: &KeyStatus) -> Re
     let secret = key.secret_name().to_owned();
     match (found.record.token, &found.secret_version) {
         (TokenState::Scrubbed, _) => Reason::TokenScrubbed { secret },
-        (TokenState::Held, _) => Reason::TokenInSecret {
-            secret,
-            until: status.reveal_until,
-        },
+        (TokenState::Held, _) => Reason::TokenInSecret { secret, until: status.reveal_until },
         (TokenState::Lost, Some(_)) => Reason::TokenLost { secret },
         (TokenState::Lost, None) => Reason::SecretConflict { secret },
     }
@@ -213,37 +185,26 @@ fn admitted(admission: &Admission, organization: &str) -> Reason {
     match admission {
         Admission::Held => Reason::SlotHeld { organization },
         Admission::NotNeeded => Reason::NoLimit { organization },
-        Admission::Waiting { limit, holders } => Reason::LimitReached {
-            organization,
-            limit: *limit,
-            holders: holders.clone(),
-        },
+        Admission::Waiting { limit, holders } => {
+            Reason::LimitReached { organization, limit: *limit, holders: holders.clone() }
+        }
     }
 }
 
 fn refusal_reason(key: &KeyView<'_>, found: &Issued<'_>, status: &KeyStatus, refusal: Refusal) -> Reason {
     let named = key.spec.owner.as_ref().map(|owner| &owner.name);
-    let owner = || {
-        named
-            .or_else(|| status.owner.as_ref().map(|owner| &owner.name))
-            .cloned()
-            .unwrap_or_default()
-    };
+    let owner =
+        || named.or_else(|| status.owner.as_ref().map(|owner| &owner.name)).cloned().unwrap_or_default();
     match refusal {
         Refusal::Revoked => Reason::Revoked,
-        Refusal::Expired => Reason::Expired {
-            at: status.expires_at.unwrap_or(found.record.issued_at),
-        },
+        Refusal::Expired => Reason::Expired { at: status.expires_at.unwrap_or(found.record.issued_at) },
         Refusal::OwnerDeleted => Reason::OwnerDeleted { owner: owner() },
         Refusal::Suspended => Reason::Suspended,
         Refusal::OwnerDisabled => Reason::OwnerDisabled { owner: owner() },
-        Refusal::OwnerNotFound => Reason::OwnerNotFound {
-            owner: owner(),
-            namespace: key.namespace.to_owned(),
-        },
-        Refusal::OrganizationLocked => Reason::OrganizationLocked {
-            organization: found.terms.name.clone(),
-        },
+        Refusal::OwnerNotFound => {
+            Reason::OwnerNotFound { owner: owner(), namespace: key.namespace.to_owned() }
+        }
+        Refusal::OrganizationLocked => Reason::OrganizationLocked { organization: found.terms.name.clone() },
         Refusal::LimitReached => admitted(found.admission, &found.terms.name),
     }
 }
@@ -269,19 +230,13 @@ pub fn notices(before: Option<&KeyStatus>, after: &KeyStatus) -> Vec<Notice> {
             notices.push(normal("Issued", format!("token {number} was issued")));
         }
         (Some(old), Some(new)) if old != new => {
-            notices.push(normal(
-                "Rotated",
-                format!("token {new} was issued in place of token {old}"),
-            ));
+            notices.push(normal("Rotated", format!("token {new} was issued in place of token {old}")));
         }
         _ => {}
     }
-    for type_ in [
-        conditions::READY,
-        conditions::ISSUED,
-        conditions::EXPIRING,
-        conditions::ORGANIZATION_RESOLVED,
-    ] {
+    for type_ in
+        [conditions::READY, conditions::ISSUED, conditions::EXPIRING, conditions::ORGANIZATION_RESOLVED]
+    {
         let find = |status: &KeyStatus| conditions::find(&status.conditions, type_).cloned();
         let (old, new) = (before.and_then(find), find(after));
         if let Some(new) = new.filter(|new| told_of(type_, old.as_ref(), new)) {
@@ -323,19 +278,11 @@ fn from_condition(condition: &Condition) -> Notice {
         (_, "OrganizationConflict") => (true, "OrganizationConflict"),
         _ => (true, "NotIssued"),
     };
-    Notice {
-        warning,
-        reason,
-        note: condition.message.clone(),
-    }
+    Notice { warning, reason, note: condition.message.clone() }
 }
 
 fn normal(reason: &'static str, note: String) -> Notice {
-    Notice {
-        warning: false,
-        reason,
-        note,
-    }
+    Notice { warning: false, reason, note }
 }
 
 #[cfg(test)]
@@ -393,57 +340,20 @@ mod tests {
     #[test]
     fn ready_says_what_the_door_says() {
         assert_eq!(case(json!({})).ready(1), said(("True", "Active")));
-        assert_eq!(
-            case(json!({"suspended": true})).ready(1),
-            said(("False", "Suspended"))
-        );
+        assert_eq!(case(json!({"suspended": true})).ready(1), said(("False", "Suspended")));
         assert_eq!(case(json!({"ttl": "10s"})).ready(9), said(("True", "Active")));
         assert_eq!(case(json!({"ttl": "10s"})).ready(10), said(("False", "Expired")));
         let disabled = OwnerState::Disabled { uid: "u".into() };
         assert_eq!(
-            Case {
-                owner: disabled,
-                ..case(json!({"owner": {"name": "jane"}}))
-            }
-            .ready(1),
+            Case { owner: disabled, ..case(json!({"owner": {"name": "jane"}})) }.ready(1),
             said(("False", "OwnerDisabled"))
         );
-        let locked = OrganizationTerms {
-            management_enabled: false,
-            ..terms()
-        };
-        assert_eq!(
-            Case {
-                terms: locked,
-                ..case(json!({}))
-            }
-            .ready(1),
-            said(("False", "OrganizationLocked"))
-        );
-        let waiting = Admission::Waiting {
-            limit: 5,
-            holders: vec!["ns/a".into()],
-        };
-        assert_eq!(
-            Case {
-                admission: waiting,
-                ..case(json!({}))
-            }
-            .ready(1),
-            said(("False", "LimitReached"))
-        );
-        let lost = Record {
-            token: TokenState::Lost,
-            ..record_at(seconds(0))
-        };
-        assert_eq!(
-            Case {
-                record: lost,
-                ..case(json!({}))
-            }
-            .ready(1),
-            said(("True", "TokenLost"))
-        );
+        let locked = OrganizationTerms { management_enabled: false, ..terms() };
+        assert_eq!(Case { terms: locked, ..case(json!({})) }.ready(1), said(("False", "OrganizationLocked")));
+        let waiting = Admission::Waiting { limit: 5, holders: vec!["ns/a".into()] };
+        assert_eq!(Case { admission: waiting, ..case(json!({})) }.ready(1), said(("False", "LimitReached")));
+        let lost = Record { token: TokenState::Lost, ..record_at(seconds(0)) };
+        assert_eq!(Case { record: lost, ..case(json!({})) }.ready(1), said(("True", "TokenLost")));
     }
 
     #[test]
@@ -481,17 +391,12 @@ mod tests {
 
     #[test]
     fn a_contested_namespace_shows_on_an_issued_key_that_goes_on_working() {
-        let contested = Case {
-            membership: Membership::Contested(vec!["a".into(), "b".into()]),
-            ..case(json!({}))
-        };
+        let contested =
+            Case { membership: Membership::Contested(vec!["a".into(), "b".into()]), ..case(json!({})) };
         let status = contested.status(1);
         assert_eq!(contested.ready(1), said(("True", "Active")));
         let shown = conditions::find(&status.conditions, conditions::ORGANIZATION_RESOLVED).unwrap();
-        assert_eq!(
-            (shown.status.as_str(), shown.reason.as_str()),
-            ("False", "OrganizationConflict")
-        );
+        assert_eq!((shown.status.as_str(), shown.reason.as_str()), ("False", "OrganizationConflict"));
     }
 
     #[test]
@@ -501,12 +406,7 @@ mod tests {
         let mut told = Vec::new();
         let mut step = |case: &mut Case, now| {
             let after = case.status(now);
-            told.push(
-                notices(case.key.status.as_ref(), &after)
-                    .iter()
-                    .map(|n| n.reason)
-                    .collect::<Vec<_>>(),
-            );
+            told.push(notices(case.key.status.as_ref(), &after).iter().map(|n| n.reason).collect::<Vec<_>>());
             case.key = case.key.with_status(after);
         };
         step(&mut case, 0);
@@ -533,17 +433,10 @@ mod tests {
     #[test]
     fn a_key_without_token_says_why_in_all_conditions() {
         let key = key_with(json!({}));
-        let reason = Reason::NoOrganization {
-            namespace: "acme-prod".into(),
-        };
+        let reason = Reason::NoOrganization { namespace: "acme-prod".into() };
         let status = withheld(&KeyView::of(&key), None, None, &reason, seconds(0));
         assert_eq!(status.conditions.len(), 3);
-        assert!(
-            status
-                .conditions
-                .iter()
-                .all(|c| c.status == "False" && c.reason == "NoOrganization")
-        );
+        assert!(status.conditions.iter().all(|c| c.status == "False" && c.reason == "NoOrganization"));
         assert!(status.generations.is_empty());
     }
 }

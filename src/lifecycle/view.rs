@@ -48,9 +48,7 @@ impl<'a> KeyView<'a> {
             namespace: meta.namespace.as_deref().unwrap_or_default(),
             name: meta.name.as_deref().unwrap_or_default(),
             uid: meta.uid.as_deref().unwrap_or_default(),
-            created: key
-                .creation_timestamp()
-                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            created: key.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             generation: meta.generation,
             deleting: meta.deletion_timestamp.is_some(),
             spec: key.key_spec(),
@@ -66,39 +64,23 @@ impl<'a> KeyView<'a> {
 
     /// The name of the key's Secret.
     pub fn secret_name(&self) -> &'a str {
-        self.spec
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.name.as_deref())
-            .unwrap_or(self.name)
+        self.spec.secret.as_ref().and_then(|secret| secret.name.as_deref()).unwrap_or(self.name)
     }
 
     /// How long the Secret holds the token.
     pub fn retention(&self) -> Retention {
-        self.spec
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.retention)
-            .unwrap_or(self.retention)
+        self.spec.secret.as_ref().and_then(|secret| secret.retention).unwrap_or(self.retention)
     }
 
     /// What becomes of the Secret with the key.
     pub fn deletion_policy(&self) -> SecretDeletionPolicy {
-        let asked = self
-            .spec
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.deletion_policy);
+        let asked = self.spec.secret.as_ref().and_then(|secret| secret.deletion_policy);
         asked.unwrap_or(SecretDeletionPolicy::Delete)
     }
 
     /// How long an old token stays good after a rotation.
     pub fn overlap(&self) -> Duration {
-        self.spec
-            .rotation
-            .as_ref()
-            .and_then(|rotation| rotation.overlap)
-            .unwrap_or(DEFAULT_OVERLAP)
+        self.spec.rotation.as_ref().and_then(|rotation| rotation.overlap).unwrap_or(DEFAULT_OVERLAP)
     }
 }
 
@@ -124,18 +106,12 @@ impl OrganizationTerms {
     pub fn of(organization: &Organization) -> Self {
         let spec = &organization.spec;
         let limits = spec.limits.clone().unwrap_or_default();
-        let mut expiry_warnings = spec
-            .expiry_warnings
-            .clone()
-            .unwrap_or_else(|| DEFAULT_EXPIRY_WARNINGS.to_vec());
+        let mut expiry_warnings =
+            spec.expiry_warnings.clone().unwrap_or_else(|| DEFAULT_EXPIRY_WARNINGS.to_vec());
         expiry_warnings.sort_unstable_by(|a, b| b.cmp(a));
         Self {
             name: organization.name_any(),
-            management_enabled: spec
-                .management_api
-                .as_ref()
-                .and_then(|api| api.enabled)
-                .unwrap_or(true),
+            management_enabled: spec.management_api.as_ref().and_then(|api| api.enabled).unwrap_or(true),
             management_keys: usize::try_from(limits.management_keys.unwrap_or(DEFAULT_MANAGEMENT_KEY_LIMIT))
                 .unwrap_or_default(),
             max_ttl: limits.max_ttl,
@@ -185,10 +161,7 @@ impl OwnerState {
         let Some(owner) = &key.spec.owner else {
             return Self::None;
         };
-        let seen = key
-            .status
-            .and_then(|status| status.owner.as_ref())
-            .filter(|seen| seen.name == owner.name);
+        let seen = key.status.and_then(|status| status.owner.as_ref()).filter(|seen| seen.name == owner.name);
         match (user, seen) {
             (None, None) => Self::NotFound,
             (None, Some(_)) => Self::Deleted,

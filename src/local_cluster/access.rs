@@ -63,8 +63,5 @@ fn base64(text: String) -> ByteString {
 }
 
 fn refused(user: &str, error: impl std::fmt::Display) -> Error {
-    Error::Kubeconfig {
-        user: user.to_owned(),
-        reason: error.to_string(),
-    }
+    Error::Kubeconfig { user: user.to_owned(), reason: error.to_string() }
 }

@@ -24,16 +24,9 @@ impl Binaries {
         let find = |name: &'static str| {
             let path = dir.join(name);
             let path = std::path::absolute(&path).unwrap_or(path);
-            path.is_file().then_some(path).ok_or_else(|| Error::Missing {
-                name,
-                dir: dir.to_owned(),
-            })
+            path.is_file().then_some(path).ok_or_else(|| Error::Missing { name, dir: dir.to_owned() })
         };
-        Ok(Self {
-            etcd: find("etcd")?,
-            kube_apiserver: find("kube-apiserver")?,
-            kubectl: find("kubectl")?,
-        })
+        Ok(Self { etcd: find("etcd")?, kube_apiserver: find("kube-apiserver")?, kubectl: find("kubectl")? })
     }
 
     /// Runs the install script (`hack/control-plane/install`), which finds, downloads or builds them. What it says
@@ -44,15 +37,9 @@ impl Binaries {
             .stderr(Stdio::inherit())
             .output()
             .await
-            .map_err(|source| Error::Script {
-                script: script.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Error::Script { script: script.to_owned(), source })?;
         if !output.status.success() {
-            return Err(Error::Install {
-                script: script.to_owned(),
-                status: output.status,
-            });
+            return Err(Error::Install { script: script.to_owned(), status: output.status });
         }
         Self::locate(Path::new(String::from_utf8_lossy(&output.stdout).trim_end()))
     }

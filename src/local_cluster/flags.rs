@@ -34,14 +34,8 @@ impl Ports {
         let held = (|| Ok([listen()?, listen()?, listen()?]))().map_err(Error::Ports)?;
         let port = |listener: &TcpListener| Ok::<u16, io::Error>(listener.local_addr()?.port());
         let [etcd, etcd_peer, apiserver] = &held;
-        (|| {
-            Ok(Self {
-                etcd: port(etcd)?,
-                etcd_peer: port(etcd_peer)?,
-                apiserver: port(apiserver)?,
-            })
-        })()
-        .map_err(Error::Ports)
+        (|| Ok(Self { etcd: port(etcd)?, etcd_peer: port(etcd_peer)?, apiserver: port(apiserver)? }))()
+            .map_err(Error::Ports)
     }
 }
 

@@ -18,20 +18,13 @@ pub(super) enum Home {
 
 impl Home {
     pub(super) fn new(data_dir: Option<&Path>) -> Result<Self, Error> {
-        let failed = |path: &Path, source| Error::Write {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |path: &Path, source| Error::Write { path: path.to_owned(), source };
         let Some(dir) = data_dir else {
             let made = tempfile::Builder::new().prefix("latchkey-").tempdir();
-            return made
-                .map(Self::Temporary)
-                .map_err(|source| failed(&std::env::temp_dir(), source));
+            return made.map(Self::Temporary).map_err(|source| failed(&std::env::temp_dir(), source));
         };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        let path = made
-            .and_then(|()| std::path::absolute(dir))
-            .map_err(|source| failed(dir, source))?;
+        let path = made.and_then(|()| std::path::absolute(dir)).map_err(|source| failed(dir, source))?;
         Ok(Self::Given(path))
     }
 

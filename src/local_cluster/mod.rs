@@ -91,11 +91,7 @@ impl LocalCluster {
         let ports = Ports::free()?;
         let url = url_of(ports)?;
         let authority = Authority::new()?;
-        let admin = Access {
-            url: &url,
-            authority: &authority,
-        }
-        .config("admin", Some("system:masters"))?;
+        let admin = Access { url: &url, authority: &authority }.config("admin", Some("system:masters"))?;
         home.fill(&authority)?;
         let etcd = Process::spawn(Spec {
             name: "etcd",
@@ -156,10 +152,7 @@ impl LocalCluster {
             return Ok(());
         }
         let removed = tokio::fs::remove_dir_all(&self.dir).await;
-        removed.map_err(|source| Error::Write {
-            path: self.dir,
-            source,
-        })
+        removed.map_err(|source| Error::Write { path: self.dir, source })
     }
 
     /// Client configuration of a user who may do everything.
@@ -179,10 +172,7 @@ impl LocalCluster {
     }
 
     fn access(&self) -> Access<'_> {
-        Access {
-            url: &self.url,
-            authority: &self.authority,
-        }
+        Access { url: &self.url, authority: &self.authority }
     }
 
     /// The API server's address.
@@ -221,10 +211,7 @@ fn log_failure(outcome: Result<(), Error>) {
 fn url_of(ports: Ports) -> Result<http::Uri, Error> {
     let uri = http::Uri::builder().scheme("https").path_and_query("/");
     let uri = uri.authority(format!("127.0.0.1:{}", ports.apiserver)).build();
-    uri.map_err(|error| Error::Kubeconfig {
-        user: "admin".to_owned(),
-        reason: error.to_string(),
-    })
+    uri.map_err(|error| Error::Kubeconfig { user: "admin".to_owned(), reason: error.to_string() })
 }
 
 /// A server that dies is noticed at once, and before anybody else who answers on its port is believed.

@@ -80,10 +80,7 @@ impl Authority {
     fn sign(&self, params: CertificateParams) -> Result<Identity, rcgen::Error> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.0)?;
-        Ok(Identity {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
+        Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
 
@@ -99,10 +96,7 @@ fn params(common_name: &str) -> CertificateParams {
 }
 
 fn refused(subject: &str, source: rcgen::Error) -> Error {
-    Error::Certificate {
-        subject: subject.to_owned(),
-        source,
-    }
+    Error::Certificate { subject: subject.to_owned(), source }
 }
 
 /// Writes a file that only its owner can read.
@@ -114,8 +108,5 @@ pub(super) fn write_private(path: &Path, content: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(content.as_bytes()))
-        .map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
 }

@@ -40,26 +40,13 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn spawn(spec: Spec<'_>) -> Result<Self, Error> {
         let log = spec.dir.join(format!("{}.log", spec.name));
-        let mut guard = guard_command(&spec, &log)
-            .spawn()
-            .map_err(|source| Error::Spawn {
-                name: spec.name,
-                source,
-            })?;
+        let mut guard =
+            guard_command(&spec, &log).spawn().map_err(|source| Error::Spawn { name: spec.name, source })?;
         let (Some(stdin), Some(stdout)) = (guard.stdin.take(), guard.stdout.take()) else {
             let source = std::io::Error::other("the guard has no pipes");
-            return Err(Error::Spawn {
-                name: spec.name,
-                source,
-            });
+            return Err(Error::Spawn { name: spec.name, source });
         };
-        Ok(Self {
-            name: spec.name,
-            log,
-            guard,
-            stdin,
-            stdout,
-        })
+        Ok(Self { name: spec.name, log, guard, stdin, stdout })
     }
 
     /// Waits until the server has ended by itself. Can be dropped and called again.
@@ -70,23 +57,12 @@ impl Process {
             "" => "unknown".to_owned(),
             code => code.to_owned(),
         };
-        Error::Ended {
-            name: self.name,
-            code,
-            log: self.log.clone(),
-            tail: self.tail(),
-        }
+        Error::Ended { name: self.name, code, log: self.log.clone(), tail: self.tail() }
     }
 
     /// The server was given enough time and does not answer as it should.
     pub(super) fn not_ready(&self, seconds: u64, last: String) -> Error {
-        Error::NotReady {
-            name: self.name,
-            seconds,
-            last,
-            log: self.log.clone(),
-            tail: self.tail(),
-        }
+        Error::NotReady { name: self.name, seconds, last, log: self.log.clone(), tail: self.tail() }
     }
 
     /// Ends the server in an orderly way (TERM, then KILL after 6 s) and waits for it.
@@ -116,10 +92,7 @@ fn guard_command(spec: &Spec<'_>, log: &Path) -> Command {
         .arg(spec.program)
         .args(&spec.args)
         .env_clear()
-        .env(
-            "PATH",
-            std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
-        )
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
         .current_dir(spec.dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

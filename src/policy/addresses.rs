@@ -17,12 +17,7 @@ impl AddressRanges {
     pub fn parse<T: AsRef<str>>(ranges: impl IntoIterator<Item = T>) -> Result<Self, InvalidRange> {
         ranges
             .into_iter()
-            .map(|range| {
-                range
-                    .as_ref()
-                    .parse()
-                    .map_err(|_| InvalidRange(range.as_ref().to_owned()))
-            })
+            .map(|range| range.as_ref().parse().map_err(|_| InvalidRange(range.as_ref().to_owned())))
             .collect::<Result<_, _>>()
             .map(Self)
     }

@@ -37,14 +37,8 @@ impl CallRules {
         rules
             .into_iter()
             .map(|(methods, paths)| {
-                let paths = paths
-                    .iter()
-                    .map(|path| PathPattern::parse(path))
-                    .collect::<Result<_, _>>()?;
-                Ok(CallRule {
-                    methods: Methods::compile(methods)?,
-                    paths,
-                })
+                let paths = paths.iter().map(|path| PathPattern::parse(path)).collect::<Result<_, _>>()?;
+                Ok(CallRule { methods: Methods::compile(methods)?, paths })
             })
             .collect::<Result<_, _>>()
             .map(Self)
@@ -68,9 +62,7 @@ impl Methods {
             .find(|method| method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase()));
         match bad {
             Some(method) => Err(InvalidRules::Method(method.clone())),
-            None => Ok(Self::Listed(
-                methods.iter().map(|method| method.as_str().into()).collect(),
-            )),
+            None => Ok(Self::Listed(methods.iter().map(|method| method.as_str().into()).collect())),
         }
     }
 
@@ -109,11 +101,6 @@ mod tests {
     #[test]
     fn bad_rules_are_named() {
         assert_eq!(rules(&["get"], &["/a"]), Err(InvalidRules::Method("get".into())));
-        assert!(
-            rules(&["GET"], &["a"])
-                .unwrap_err()
-                .to_string()
-                .contains("must begin with /")
-        );
+        assert!(rules(&["GET"], &["a"]).unwrap_err().to_string().contains("must begin with /"));
     }
 }

@@ -27,12 +27,7 @@ pub struct InvalidPattern {
 impl PathPattern {
     /// Compiles a pattern.
     pub fn parse(pattern: &str) -> Result<Self, InvalidPattern> {
-        let fail = |problem| {
-            Err(InvalidPattern {
-                pattern: pattern.to_owned(),
-                problem,
-            })
-        };
+        let fail = |problem| Err(InvalidPattern { pattern: pattern.to_owned(), problem });
         let Some(path) = pattern.strip_prefix('/') else {
             return fail("must begin with /");
         };
@@ -41,14 +36,9 @@ impl PathPattern {
         }
         let (path, any_rest) = match path.strip_suffix("**") {
             Some("") => {
-                return Ok(Self {
-                    segments: Vec::new(),
-                    any_rest: true,
-                });
+                return Ok(Self { segments: Vec::new(), any_rest: true });
             }
-            Some(front) => front
-                .strip_suffix('/')
-                .map_or((path, false), |front| (front, true)),
+            Some(front) => front.strip_suffix('/').map_or((path, false), |front| (front, true)),
             None => (path, false),
         };
         let last = path.split('/').count() - 1;
@@ -109,11 +99,7 @@ impl<'a> CanonicalPath<'a> {
             || path.split('/').enumerate().any(|(place, segment)| {
                 matches!(segment, "." | "..") || (segment.is_empty() && place != 0 && place != last)
             });
-        if ambiguous {
-            Err(NotCanonical)
-        } else {
-            Ok(Self(path))
-        }
+        if ambiguous { Err(NotCanonical) } else { Ok(Self(path)) }
     }
 
     /// The decoded path.
@@ -129,10 +115,7 @@ impl<'a> CanonicalPath<'a> {
 /// Whether a slash or backslash is percent-encoded, or a percent sign begins no proper escape.
 fn hides_separator(raw: &str) -> bool {
     raw.split('%').skip(1).any(|escape| {
-        let digits = escape
-            .as_bytes()
-            .get(..2)
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = escape.as_bytes().get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         digits.is_none_or(|digits| digits.eq_ignore_ascii_case(b"2f") || digits.eq_ignore_ascii_case(b"5c"))
     })
 }
@@ -143,9 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn covers(pattern: &str, target: &str) -> bool {
-        PathPattern::parse(pattern)
-            .unwrap()
-            .matches(&CanonicalPath::of_target(target).unwrap())
+        PathPattern::parse(pattern).unwrap().matches(&CanonicalPath::of_target(target).unwrap())
     }
 
     #[test]

@@ -93,9 +93,6 @@ impl Key for ManagementKey {
     }
 
     fn with_status(&self, status: KeyStatus) -> Self {
-        Self {
-            status: Some(status),
-            ..self.clone()
-        }
+        Self { status: Some(status), ..self.clone() }
     }
 }

@@ -92,10 +92,7 @@ mod tests {
                     unbounded(property.clone(), format!("{path}.{name}"));
                 }
                 if let Some(values) = schema.get("additionalProperties").filter(|v| v.is_object()) {
-                    assert!(
-                        schema.get("maxProperties").is_some(),
-                        "{path} has no maxProperties"
-                    );
+                    assert!(schema.get("maxProperties").is_some(), "{path} has no maxProperties");
                     unbounded(values.clone(), format!("{path}{{}}"));
                 }
             }

@@ -36,11 +36,7 @@ struct Known {
 
 impl Known {
     const fn new(attribute: Attribute, parameter: &'static str, header: &'static str) -> Self {
-        Self {
-            attribute,
-            parameter,
-            header: HeaderName::from_static(header),
-        }
+        Self { attribute, parameter, header: HeaderName::from_static(header) }
     }
 
     fn of(parameter: &str) -> Option<&'static Self> {
@@ -120,10 +116,8 @@ mod tests {
         for (place, known) in ALL.iter().enumerate() {
             assert_eq!(known.attribute as usize, place);
             let by_parameter = read(&format!("/auth?{}=x", known.parameter), &[]).unwrap();
-            let by_header = read(
-                &format!("/auth?attributes={}", known.parameter),
-                &[(known.header.as_str(), "x")],
-            );
+            let by_header =
+                read(&format!("/auth?attributes={}", known.parameter), &[(known.header.as_str(), "x")]);
             assert_eq!(by_parameter.get(known.attribute), Some("x"));
             assert_eq!(by_header, Some(by_parameter));
         }
@@ -132,21 +126,12 @@ mod tests {
     #[test]
     fn the_query_says_it_or_a_listed_header() {
         let header = [("x-latchkey-project", "shop")];
-        assert_eq!(
-            project("/auth?project=a%20b&other=1", &[]).as_deref(),
-            Some("a b")
-        );
-        assert_eq!(
-            project("/auth?attributes=model,project", &header).as_deref(),
-            Some("shop")
-        );
+        assert_eq!(project("/auth?project=a%20b&other=1", &[]).as_deref(), Some("a b"));
+        assert_eq!(project("/auth?attributes=model,project", &header).as_deref(), Some("shop"));
         assert_eq!(project("/auth?attributes=model", &header), None);
         assert_eq!(project("/auth", &header), None);
         assert_eq!(project("/auth?project=", &[]), None);
-        assert_eq!(
-            project("/auth?project=shop&attributes=project", &header).as_deref(),
-            Some("shop")
-        );
+        assert_eq!(project("/auth?project=shop&attributes=project", &header).as_deref(), Some("shop"));
     }
 
     #[test]

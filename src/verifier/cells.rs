@@ -50,10 +50,7 @@ impl State {
 
 impl Cell {
     fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            state: AtomicU64::new(State::ABSENT.0),
-        }
+        Self { name: name.into(), state: AtomicU64::new(State::ABSENT.0) }
     }
 
     /// The object's name, with its namespace and a slash before it if it has one.
@@ -123,8 +120,7 @@ impl Cells {
     /// The list is complete: what it hadn't is gone. Tells the cells of those objects whose names nobody has taken.
     pub(super) fn complete(&mut self) -> Vec<Arc<Cell>> {
         let gone = self.roll.complete().into_iter();
-        gone.filter_map(|(uid, cell)| cell.empty(uid).then_some(cell))
-            .collect()
+        gone.filter_map(|(uid, cell)| cell.empty(uid).then_some(cell)).collect()
     }
 
     pub(super) fn is_complete(&self) -> bool {

@@ -16,10 +16,7 @@ pub(super) struct Claims<C> {
 
 impl<C: Hash + Eq + Copy> Default for Claims<C> {
     fn default() -> Self {
-        Self {
-            served: papaya::HashMap::new(),
-            waiting: Mutex::default(),
-        }
+        Self { served: papaya::HashMap::new(), waiting: Mutex::default() }
     }
 }
 
@@ -32,18 +29,12 @@ impl<C: Hash + Eq + Copy> Claims<C> {
     /// Lays claim for a key, or renews what is known of it. Readers see either the entry of before or this one.
     pub(super) fn put(&self, claim: C, entry: &Arc<Entry>) {
         let served = self.served.pin();
-        let holder = served
-            .get(&claim)
-            .filter(|holder| holder.uid != entry.uid && !holder.is_tombstone());
+        let holder = served.get(&claim).filter(|holder| holder.uid != entry.uid && !holder.is_tombstone());
         let Some(holder) = holder else {
             served.insert(claim, Arc::clone(entry));
             return;
         };
-        let (first, second) = if entry.precedes(holder) {
-            (entry, holder)
-        } else {
-            (holder, entry)
-        };
+        let (first, second) = if entry.precedes(holder) { (entry, holder) } else { (holder, entry) };
         if !self.leave(claim, entry.uid) {
             tracing::warn!(
                 served = first.subject(),
@@ -71,10 +62,7 @@ impl<C: Hash + Eq + Copy> Claims<C> {
     /// Removes exactly this entry, if it is the one that is served.
     pub(super) fn forget(&self, claim: C, entry: &Arc<Entry>) {
         // That another entry is served now is as good.
-        let _ = self
-            .served
-            .pin()
-            .remove_if(&claim, |_, served| Arc::ptr_eq(served, entry));
+        let _ = self.served.pin().remove_if(&claim, |_, served| Arc::ptr_eq(served, entry));
     }
 
     fn wait(&self, claim: C, entry: &Arc<Entry>) {
@@ -98,9 +86,7 @@ impl<C: Hash + Eq + Copy> Claims<C> {
 
     fn next(&self, claim: C) -> Option<Arc<Entry>> {
         let line = self.waiting().get(&claim)?.clone();
-        let first = line
-            .into_iter()
-            .reduce(|a, b| if b.precedes(&a) { b } else { a })?;
+        let first = line.into_iter().reduce(|a, b| if b.precedes(&a) { b } else { a })?;
         self.leave(claim, first.uid);
         Some(first)
     }

@@ -65,12 +65,7 @@ impl Shared {
             older,
             owner: self.owner(key, status),
             ranges: ranges(key.spec),
-            projects: key
-                .spec
-                .projects
-                .iter()
-                .map(|project| project.as_str().into())
-                .collect(),
+            projects: key.spec.projects.iter().map(|project| project.as_str().into()).collect(),
             forgotten_at: None,
         };
         (!rare.is_empty()).then(|| Box::new(rare))
@@ -91,8 +86,7 @@ impl Shared {
             return Arc::default();
         };
         let rules = || spec.allow.iter().map(|rule| (&*rule.methods, &*rule.paths));
-        self.rules
-            .get(&text, || CallRules::compile(rules()).unwrap_or_default())
+        self.rules.get(&text, || CallRules::compile(rules()).unwrap_or_default())
     }
 }
 

@@ -42,10 +42,7 @@ impl<'a> Credentials<'a> {
                 token.take(pair_token)?;
             }
         }
-        Ok(Self {
-            token: token.0.ok_or(Denial::NoToken)?,
-            id: id.0,
-        })
+        Ok(Self { token: token.0.ok_or(Denial::NoToken)?, id: id.0 })
     }
 }
 
@@ -76,17 +73,11 @@ impl<'a> Single<'a> {
 fn after_scheme(line: &HeaderValue) -> Result<&str, Denial> {
     let bytes = line.as_bytes();
     let scheme = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
-    if !SCHEMES
-        .iter()
-        .any(|ours| ours.as_bytes().eq_ignore_ascii_case(scheme))
-    {
+    if !SCHEMES.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(scheme)) {
         return Ok("");
     }
     let line = text(line)?;
-    Ok(line
-        .get(scheme.len()..)
-        .unwrap_or_default()
-        .trim_start_matches(' '))
+    Ok(line.get(scheme.len()..).unwrap_or_default().trim_start_matches(' '))
 }
 
 /// A header as text. A token consists of printable ASCII characters, and so does the header that holds it.
@@ -108,10 +99,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
         let credentials = Credentials::read(&headers)?;
-        Ok((
-            credentials.token.to_owned(),
-            credentials.id.map(ToOwned::to_owned),
-        ))
+        Ok((credentials.token.to_owned(), credentials.id.map(ToOwned::to_owned)))
     }
 
     type Lines = &'static [(&'static str, &'static [u8])];
@@ -132,26 +120,13 @@ mod tests {
             (&[("authorization", b"ManagementKey-v1 t")], token("t")),
             (&[("authorization", b"apikey-V1 t")], token("t")),
             (&[("x-api-key", b"t")], token("t")),
-            (
-                &[("x-management-id", b"i"), ("x-management-token", b"t")],
-                pair("i", "t"),
-            ),
+            (&[("x-management-id", b"i"), ("x-management-token", b"t")], pair("i", "t")),
             (&[("x-app-token", b"t"), ("x-app-id", b"i")], pair("i", "t")),
-            (
-                &[("authorization", b"Basic \xff"), ("x-api-key", b"t")],
-                token("t"),
-            ),
+            (&[("authorization", b"Basic \xff"), ("x-api-key", b"t")], token("t")),
             (&[("authorization", b"Bearer t"), ("x-api-key", b"t")], token("t")),
             (&[("x-api-key", b"t"), ("x-api-key", b"t")], token("t")),
             (&[("x-api-key", b"t"), ("x-management-id", b"i")], token("t")),
-            (
-                &[
-                    ("x-api-key", b"t"),
-                    ("x-management-token", b"t"),
-                    ("x-management-id", b"i"),
-                ],
-                pair("i", "t"),
-            ),
+            (&[("x-api-key", b"t"), ("x-management-token", b"t"), ("x-management-id", b"i")], pair("i", "t")),
         ];
         for (lines, expected) in cases {
             assert_eq!(read(lines), expected, "{lines:?}");

@@ -55,22 +55,14 @@ pub fn decide<'a>(
     }
     index.look(presented.token, shape, |key, digest| {
         // A string of no known shape can only be an imported token; any other one is none at all.
-        let unknown = if shape == Shape::Foreign {
-            Denial::MalformedToken
-        } else {
-            Denial::UnknownToken
-        };
+        let unknown = if shape == Shape::Foreign { Denial::MalformedToken } else { Denial::UnknownToken };
         let key = key.filter(|key| !key.is_forgotten(now)).ok_or(unknown)?;
         let generation = authenticate(key, presented.id, &digest, now)?;
         if let Some(refusal) = key.standing().refusal(now) {
             return Err(refusal.into());
         }
         permit(key, call)?;
-        Ok(Grant {
-            key: Arc::clone(key),
-            generation,
-            project: call.project,
-        })
+        Ok(Grant { key: Arc::clone(key), generation, project: call.project })
     })
 }
 

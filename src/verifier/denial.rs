@@ -187,12 +187,7 @@ mod tests {
 
     #[test]
     fn every_denial_has_its_own_place_and_code() {
-        assert!(
-            Denial::ALL
-                .iter()
-                .enumerate()
-                .all(|(place, denial)| *denial as usize == place)
-        );
+        assert!(Denial::ALL.iter().enumerate().all(|(place, denial)| *denial as usize == place));
         let codes: BTreeSet<_> = Denial::ALL.map(Denial::code).into();
         assert_eq!(codes.len(), Denial::ALL.len());
     }

@@ -85,13 +85,7 @@ impl Clone for Slot {
 
 impl Rare {
     pub(super) fn is_empty(&self) -> bool {
-        let Self {
-            older,
-            owner,
-            ranges,
-            projects,
-            forgotten_at,
-        } = self;
+        let Self { older, owner, ranges, projects, forgotten_at } = self;
         let none = owner.is_none() && ranges.is_none() && forgotten_at.is_none();
         none && older.is_empty() && projects.is_empty()
     }
@@ -135,9 +129,7 @@ impl Entry {
         self.needed.revoked |= before.needed.revoked;
         self.needed.recorded = self.needed.recorded.or(before.needed.recorded);
         let room = KNOWN_TOKENS.saturating_sub(self.generations().count());
-        let unlisted = before
-            .generations()
-            .filter(|old| self.generation(&old.digest).is_none());
+        let unlisted = before.generations().filter(|old| self.generation(&old.digest).is_none());
         let unlisted: Vec<Generation> = unlisted.take(room).map(Generation::unlisted).collect();
         if !unlisted.is_empty() {
             self.rare.get_or_insert_default().older.extend(unlisted);
@@ -187,16 +179,13 @@ impl Entry {
 
     /// The digests by which the key is found: those of imported keys, whose tokens need not name an id.
     pub(super) fn digests(&self) -> impl Iterator<Item = TokenDigest> {
-        let listed = self
-            .generations()
-            .filter(|generation| self.imported && generation.is_listed());
+        let listed = self.generations().filter(|generation| self.imported && generation.is_listed());
         listed.map(|generation| generation.digest)
     }
 
     /// The generation of the token with this digest, however long ago it ended.
     pub(super) fn generation(&self, digest: &TokenDigest) -> Option<&Generation> {
-        self.generations()
-            .find(|generation| generation.digest.matches(digest))
+        self.generations().find(|generation| generation.digest.matches(digest))
     }
 
     fn generations(&self) -> impl Iterator<Item = &Generation> {
@@ -208,9 +197,7 @@ impl Entry {
     pub(super) fn standing(&self) -> Standing {
         let needed = &self.needed;
         let owner = self.rare().and_then(|rare| rare.owner.as_ref());
-        let owner = owner
-            .map(|owner| Ownership::of(&owner.cell, owner.recorded))
-            .unwrap_or_default();
+        let owner = owner.map(|owner| Ownership::of(&owner.cell, owner.recorded)).unwrap_or_default();
         let membership = Membership::of(needed.organization.as_deref(), needed.kind, needed.slot.is_held());
         Standing {
             revoked: needed.revoked,

@@ -133,8 +133,6 @@ impl Writer {
 
     fn organization(&mut self, metadata: &ObjectMeta, organization: Option<&Organization>) {
         let Self { shared, keys, .. } = self;
-        shared
-            .organizations
-            .put(metadata, organization, |uid| keys.find(uid));
+        shared.organizations.put(metadata, organization, |uid| keys.find(uid));
     }
 }

@@ -62,10 +62,7 @@ fn caller(headers: &HeaderMap, peer: IpAddr, trusted: &AddressRanges) -> Option<
 
 /// Reads an address, with or without a port, which some proxies add.
 fn address(text: &str) -> Option<IpAddr> {
-    let plain = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
+    let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = plain.parse().ok();
     address.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
@@ -91,10 +88,7 @@ mod tests {
     }
 
     fn seen(peer: &str, forwarded_for: &[&'static str]) -> Option<String> {
-        let lines: Vec<_> = forwarded_for
-            .iter()
-            .map(|line| ("x-forwarded-for", *line))
-            .collect();
+        let lines: Vec<_> = forwarded_for.iter().map(|line| ("x-forwarded-for", *line)).collect();
         let trusted = AddressRanges::parse(["127.0.0.0/8", "::1/128", "10.0.0.0/8"]).unwrap();
         caller(&headers(&lines), peer.parse().unwrap(), &trusted).map(|address| address.to_string())
     }
@@ -110,11 +104,7 @@ mod tests {
             ("::1", &["2001:db8::1"], Some("2001:db8::1")),
             ("::ffff:127.0.0.1", &["198.51.100.1"], Some("198.51.100.1")),
             ("127.0.0.1", &["203.0.113.9, 198.51.100.1"], Some("198.51.100.1")),
-            (
-                "127.0.0.1",
-                &["203.0.113.9", "198.51.100.1, 10.0.0.7"],
-                Some("198.51.100.1"),
-            ),
+            ("127.0.0.1", &["203.0.113.9", "198.51.100.1, 10.0.0.7"], Some("198.51.100.1")),
             ("127.0.0.1", &["what?, 198.51.100.1:4711"], Some("198.51.100.1")),
             ("127.0.0.1", &["[2001:db8::1]:4711"], Some("2001:db8::1")),
             ("127.0.0.1", &["10.0.0.9,10.0.0.7"], Some("10.0.0.9")),
@@ -139,18 +129,8 @@ mod tests {
 
     #[test]
     fn nginx_tells_it_in_its_own_headers_only() {
-        let call = [
-            ("x-original-method", "GET"),
-            ("x-original-uri", "/a"),
-            ("x-real-ip", "192.0.2.1"),
-        ];
-        let forged = [
-            call[0],
-            call[1],
-            call[2],
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-forwarded-uri", "/b"),
-        ];
+        let call = [("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-real-ip", "192.0.2.1")];
+        let forged = [call[0], call[1], call[2], ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-uri", "/b")];
         let told = headers(&forged);
         let told = original(&told).unwrap();
         assert_eq!((told.target, told.address), ("/a", "192.0.2.1".parse().ok()));

@@ -33,10 +33,7 @@ impl Generation {
 
     /// The same, now that the key's status doesn't list it any more.
     pub(super) fn unlisted(&self) -> Self {
-        Self {
-            end: End::Unlisted,
-            ..*self
-        }
+        Self { end: End::Unlisted, ..*self }
     }
 
     pub(super) fn is_listed(&self) -> bool {

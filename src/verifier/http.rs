@@ -64,13 +64,7 @@ impl DoorState {
         decisions: Decisions,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, rand::rngs::SysError> {
-        Ok(Self {
-            index,
-            trusted,
-            decisions,
-            clock: Box::new(clock),
-            ids: DecisionIds::new()?,
-        })
+        Ok(Self { index, trusted, decisions, clock: Box::new(clock), ids: DecisionIds::new()? })
     }
 
     fn answer(&self, door: Door, request: &Request) -> Response {
@@ -86,12 +80,7 @@ impl DoorState {
             address: told.address,
             project: attributes.get(Attribute::Project),
         });
-        let decision = decide(
-            &self.index,
-            Credentials::read(headers),
-            call.as_ref(),
-            (self.clock)(),
-        );
+        let decision = decide(&self.index, Credentials::read(headers), call.as_ref(), (self.clock)());
         self.decisions.count(door, decision.as_ref().err().copied());
         match decision {
             Ok(grant) => allowed(&grant, &self.ids.next()),
@@ -181,10 +170,7 @@ struct DecisionIds {
 
 impl DecisionIds {
     fn new() -> Result<Self, rand::rngs::SysError> {
-        Ok(Self {
-            process: SysRng.try_next_u64()?,
-            count: AtomicU64::new(0),
-        })
+        Ok(Self { process: SysRng.try_next_u64()?, count: AtomicU64::new(0) })
     }
 
     fn next(&self) -> String {

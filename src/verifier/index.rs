@@ -79,9 +79,7 @@ impl Keys {
 impl Writer {
     /// Whether a list of every kind that is watched was completed.
     fn is_complete(&self) -> bool {
-        let Shared {
-            users, organizations, ..
-        } = &self.shared;
+        let Shared { users, organizations, .. } = &self.shared;
         self.keys.management.is_complete() && users.is_complete() && organizations.cells.is_complete()
     }
 }
@@ -121,8 +119,7 @@ impl Index {
             return self.by_id.look(id, |key| look(key, TokenDigest::of(token)));
         }
         let digest = TokenDigest::of(token);
-        self.by_digest
-            .look(ImportedToken(digest), |key| look(key, digest))
+        self.by_digest.look(ImportedToken(digest), |key| look(key, digest))
     }
 
     pub(super) fn write(&self, change: impl FnOnce(&mut Writer)) {
@@ -167,10 +164,7 @@ impl Index {
         if before.id() != after.id() {
             self.by_id.withdraw(before.id(), before.uid, None);
         }
-        for digest in before
-            .digests()
-            .filter(|old| after.digests().all(|new| new != *old))
-        {
+        for digest in before.digests().filter(|old| after.digests().all(|new| new != *old)) {
             self.by_digest.withdraw(ImportedToken(digest), before.uid, None);
         }
     }
@@ -179,8 +173,7 @@ impl Index {
         self.issued.fetch_sub(1, Ordering::Relaxed);
         self.by_id.withdraw(entry.id(), entry.uid, tombstone);
         for digest in entry.digests() {
-            self.by_digest
-                .withdraw(ImportedToken(digest), entry.uid, tombstone);
+            self.by_digest.withdraw(ImportedToken(digest), entry.uid, tombstone);
         }
     }
 
@@ -193,11 +186,7 @@ impl Index {
             writer.tombstones.push_back((end, tombstone));
         }
         let surplus = writer.tombstones.len().saturating_sub(TOMBSTONES);
-        let over = writer
-            .tombstones
-            .iter()
-            .take_while(|(end, _)| *end <= now)
-            .count();
+        let over = writer.tombstones.iter().take_while(|(end, _)| *end <= now).count();
         for (_, tombstone) in writer.tombstones.drain(..surplus.max(over)) {
             self.by_id.forget(tombstone.id(), &tombstone);
             for digest in tombstone.digests() {

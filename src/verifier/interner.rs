@@ -13,10 +13,7 @@ pub(super) struct Interner<V> {
 
 impl<V> Default for Interner<V> {
     fn default() -> Self {
-        Self {
-            values: HashMap::new(),
-            sweep_at: LEAST,
-        }
+        Self { values: HashMap::new(), sweep_at: LEAST }
     }
 }
 
@@ -51,9 +48,7 @@ mod tests {
     #[test]
     fn what_nobody_holds_is_dropped() {
         let mut interner = Interner::default();
-        let kept: Vec<_> = (0..10)
-            .map(|n| interner.get(&format!("kept {n}"), || n))
-            .collect();
+        let kept: Vec<_> = (0..10).map(|n| interner.get(&format!("kept {n}"), || n)).collect();
         for n in 0..10 * LEAST {
             interner.get(&n.to_string(), || n);
         }

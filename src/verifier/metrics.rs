@@ -72,10 +72,7 @@ impl Decisions {
 impl PerDoor {
     fn new(family: &Family<Labels, Counter>, door: &'static str) -> Self {
         let counter = |reason| family.get_or_create_owned(&Labels { door, reason });
-        Self {
-            allowed: counter(ALLOWED),
-            denied: Denial::ALL.map(|denial| counter(denial.code())),
-        }
+        Self { allowed: counter(ALLOWED), denied: Denial::ALL.map(|denial| counter(denial.code())) }
     }
 }
 
@@ -96,19 +93,9 @@ impl fmt::Debug for Size {
 impl Collector for Size {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let keys = i64::try_from(self.0.len()).unwrap_or(i64::MAX);
-        gauge(
-            &mut encoder,
-            "latchkey_index_keys",
-            "Issued keys that the verifier knows",
-            keys,
-        )?;
+        gauge(&mut encoder, "latchkey_index_keys", "Issued keys that the verifier knows", keys)?;
         let complete = i64::from(self.0.is_complete());
-        gauge(
-            &mut encoder,
-            "latchkey_index_complete",
-            "1 once every kind was listed completely",
-            complete,
-        )
+        gauge(&mut encoder, "latchkey_index_complete", "1 once every kind was listed completely", complete)
     }
 }
 

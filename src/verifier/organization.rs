@@ -72,11 +72,7 @@ impl Organizations {
 }
 
 fn tell<'a>(cell: &Arc<Cell>, keys: &[Uid], holds: bool, find: impl Fn(Uid) -> Option<&'a Arc<Entry>>) {
-    for entry in keys
-        .iter()
-        .filter_map(|uid| find(*uid))
-        .filter(|entry| entry.belongs_to(cell))
-    {
+    for entry in keys.iter().filter_map(|uid| find(*uid)).filter(|entry| entry.belongs_to(cell)) {
         entry.set_slot(holds);
     }
 }
@@ -95,11 +91,7 @@ fn flags(organization: &Organization) -> u8 {
     let terms = OrganizationTerms::of(organization);
     let flag = |kind| {
         let locks = if terms.locks(kind) { locked(kind) } else { 0 };
-        let limits = if terms.limit(kind).is_some() {
-            limited(kind)
-        } else {
-            0
-        };
+        let limits = if terms.limit(kind).is_some() { limited(kind) } else { 0 };
         locks | limits
     };
     flag(KeyKind::Management) | flag(KeyKind::Api)

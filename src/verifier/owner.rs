@@ -9,11 +9,7 @@ const DISABLED: u8 = 1;
 /// What keys need to know of a User. Nobody knows whether one that can't be decoded is disabled, so that it counts as
 /// disabled.
 pub(super) fn flags(user: Option<&User>) -> u8 {
-    if user.is_none_or(|user| user.spec.disabled) {
-        DISABLED
-    } else {
-        0
-    }
+    if user.is_none_or(|user| user.spec.disabled) { DISABLED } else { 0 }
 }
 
 /// What a User is to one key. The rule's home is [`crate::lifecycle::OwnerState::of`]; this is the same without
@@ -54,25 +50,16 @@ mod tests {
         let name = "jane".to_owned();
         let mut key = ManagementKey::new("ci", KeySpec::default());
         key.spec.owner = Some(OwnerReference { name: name.clone() });
-        let owner = recorded.map(|uid| OwnerStatus {
-            name,
-            uid: uid.into(),
-        });
-        key.status = Some(KeyStatus {
-            owner,
-            ..KeyStatus::default()
-        });
+        let owner = recorded.map(|uid| OwnerStatus { name, uid: uid.into() });
+        key.status = Some(KeyStatus { owner, ..KeyStatus::default() });
         key
     }
 
     fn judged(user: Option<(&str, bool)>, recorded: Option<&str>) -> Ownership {
         let mut users = Cells::default();
         if let Some((uid, disabled)) = user {
-            let metadata = ObjectMeta {
-                name: Some("jane".into()),
-                uid: Some(uid.into()),
-                ..ObjectMeta::default()
-            };
+            let metadata =
+                ObjectMeta { name: Some("jane".into()), uid: Some(uid.into()), ..ObjectMeta::default() };
             let cell = users.hear(&metadata).unwrap();
             cell.fill(&metadata, if disabled { DISABLED } else { 0 });
         }
@@ -85,25 +72,13 @@ mod tests {
             for user in [None, Some(("1", false)), Some(("1", true))] {
                 let (owned, none) = (judged(user, recorded), Ownership::default());
                 let expected = match lifecycle::OwnerState::of(&KeyView::of(&key(recorded)), user) {
-                    lifecycle::OwnerState::NotFound => Ownership {
-                        unknown: true,
-                        ..none
-                    },
-                    lifecycle::OwnerState::Deleted => Ownership {
-                        deleted: true,
-                        ..none
-                    },
-                    lifecycle::OwnerState::Disabled { .. } => Ownership {
-                        disabled: true,
-                        ..none
-                    },
+                    lifecycle::OwnerState::NotFound => Ownership { unknown: true, ..none },
+                    lifecycle::OwnerState::Deleted => Ownership { deleted: true, ..none },
+                    lifecycle::OwnerState::Disabled { .. } => Ownership { disabled: true, ..none },
                     lifecycle::OwnerState::Active { .. } | lifecycle::OwnerState::None => none,
                 };
                 // A User who is somebody else may be disabled as well; the first refusal is the same.
-                let first = Ownership {
-                    disabled: owned.disabled && !owned.deleted,
-                    ..owned
-                };
+                let first = Ownership { disabled: owned.disabled && !owned.deleted, ..owned };
                 assert_eq!(first, expected, "{user:?} {recorded:?}");
             }
         }

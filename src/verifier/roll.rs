@@ -31,12 +31,7 @@ struct Graveyard {
 
 impl<T> Default for Roll<T> {
     fn default() -> Self {
-        Self {
-            present: HashMap::new(),
-            list: 0,
-            buried: Graveyard::default(),
-            complete: false,
-        }
+        Self { present: HashMap::new(), list: 0, buried: Graveyard::default(), complete: false }
     }
 }
 

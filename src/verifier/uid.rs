@@ -31,22 +31,17 @@ fn uuid(text: &str) -> Option<u128> {
     if text.len() != LENGTH {
         return None;
     }
-    text.bytes()
-        .enumerate()
-        .try_fold(0, |uid, (place, byte)| match (place, byte) {
-            (8 | 13 | 18 | 23, b'-') => Some(uid),
-            (8 | 13 | 18 | 23, _) => None,
-            (_, b'0'..=b'9') => Some(uid << 4 | u128::from(byte - b'0')),
-            (_, b'a'..=b'f') => Some(uid << 4 | u128::from(byte - b'a' + 10)),
-            _ => None,
-        })
+    text.bytes().enumerate().try_fold(0, |uid, (place, byte)| match (place, byte) {
+        (8 | 13 | 18 | 23, b'-') => Some(uid),
+        (8 | 13 | 18 | 23, _) => None,
+        (_, b'0'..=b'9') => Some(uid << 4 | u128::from(byte - b'0')),
+        (_, b'a'..=b'f') => Some(uid << 4 | u128::from(byte - b'a' + 10)),
+        _ => None,
+    })
 }
 
 fn hashed(text: &str) -> u128 {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(16)
-        .fold(0, |uid, byte| uid << 8 | u128::from(*byte))
+    Sha256::digest(text.as_bytes()).iter().take(16).fold(0, |uid, byte| uid << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -55,10 +50,7 @@ mod tests {
 
     #[test]
     fn a_uuid_keeps_its_order() {
-        let [low, high] = [
-            "0fffffff-ffff-ffff-ffff-ffffffffffff",
-            "a0000000-0000-0000-0000-000000000000",
-        ];
+        let [low, high] = ["0fffffff-ffff-ffff-ffff-ffffffffffff", "a0000000-0000-0000-0000-000000000000"];
         assert!(Uid::of(low) < Uid::of(high));
         assert_eq!(uuid("00000000-0000-0000-0000-0000000000ff"), Some(255));
     }

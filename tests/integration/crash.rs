@@ -85,16 +85,10 @@ async fn agrees(lab: &Lab, name: &str) {
 }
 
 async fn killed_while_issuing(lab: Lab) {
-    lab.sharded_organization(json!({"limits": {"managementKeys": 100}}))
-        .await;
+    lab.sharded_organization(json!({"limits": {"managementKeys": 100}})).await;
     let begin = |name: String| {
         let lab = lab.clone();
-        async move {
-            drop(
-                lab.create(&name, json!({"secret": {"retention": "Persistent"}}))
-                    .await,
-            )
-        }
+        async move { drop(lab.create(&name, json!({"secret": {"retention": "Persistent"}})).await) }
     };
     let done = |name: String| {
         let lab = lab.clone();
@@ -105,15 +99,11 @@ async fn killed_while_issuing(lab: Lab) {
         }
     };
     let kills = at_every_write(&lab, begin, done).await;
-    assert!(
-        kills >= 8,
-        "slot, finalizer, Secret and status, before and after each: {kills}"
-    );
+    assert!(kills >= 8, "slot, finalizer, Secret and status, before and after each: {kills}");
 }
 
 async fn killed_while_rotating(lab: Lab) {
-    lab.sharded_organization(json!({"limits": {"managementKeys": 100}}))
-        .await;
+    lab.sharded_organization(json!({"limits": {"managementKeys": 100}})).await;
     let begin = |name: String| {
         let lab = lab.clone();
         async move {
@@ -139,8 +129,7 @@ async fn killed_while_rotating(lab: Lab) {
 }
 
 async fn killed_while_scrubbing(lab: Lab) {
-    lab.sharded_organization(json!({"limits": {"managementKeys": 100}}))
-        .await;
+    lab.sharded_organization(json!({"limits": {"managementKeys": 100}})).await;
     // A key that was Persistent becomes a Window key whose window has long ended.
     lab.patch_organization(json!({"revealWindow": "1s"})).await;
     let begin = |name: String| {
@@ -162,8 +151,7 @@ async fn killed_while_scrubbing(lab: Lab) {
 }
 
 async fn killed_while_deleting(lab: Lab) {
-    lab.sharded_organization(json!({"limits": {"managementKeys": 100}}))
-        .await;
+    lab.sharded_organization(json!({"limits": {"managementKeys": 100}})).await;
     let begin = |name: String| {
         let lab = lab.clone();
         async move { lab.delete(&name).await }
@@ -175,12 +163,7 @@ async fn killed_while_deleting(lab: Lab) {
             assert!(lab.secret(&name).await.is_none(), "{name}");
             let slots = || async {
                 let organization = lab.organizations.get(&lab.name).await.unwrap();
-                organization
-                    .status
-                    .unwrap()
-                    .slots
-                    .iter()
-                    .any(|slot| slot.name == name)
+                organization.status.unwrap().slots.iter().any(|slot| slot.name == name)
             };
             eventually("the slot is free", slots, |held| !held).await;
         }
@@ -211,10 +194,7 @@ where
             lab.active(&key.name_any()).await;
         }
         let held = |o: &latchkey::resources::Organization| {
-            o.status
-                .as_ref()
-                .and_then(|s| s.management_keys)
-                .is_some_and(|counts| counts.waiting == 0)
+            o.status.as_ref().and_then(|s| s.management_keys).is_some_and(|counts| counts.waiting == 0)
         };
         lab.organization_is(&lab.name, "all hold a slot", held).await;
     }

@@ -13,10 +13,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("every_example_applied_twice", every_example_applied_twice),
         trial("nothing_is_written_at_rest", nothing_is_written_at_rest),
-        trial(
-            "the_definitions_apply_without_warnings",
-            the_definitions_apply_without_warnings,
-        ),
+        trial("the_definitions_apply_without_warnings", the_definitions_apply_without_warnings),
     ]
 }
 
@@ -24,12 +21,7 @@ async fn kubectl(lab: &Lab, args: &[&str]) -> (String, String) {
     let kubeconfig = lab.world.folder().join("kubectl.kubeconfig");
     std::fs::write(&kubeconfig, lab.world.kubeconfig("kubectl")).unwrap();
     let mut command = Command::new(&lab.world.kubectl);
-    let output = command
-        .env("KUBECONFIG", &kubeconfig)
-        .args(args)
-        .output()
-        .await
-        .unwrap();
+    let output = command.env("KUBECONFIG", &kubeconfig).args(args).output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (out, err) = (text(output.stdout), text(output.stderr));
     assert!(output.status.success(), "kubectl {args:?}: {err}");
@@ -59,13 +51,7 @@ async fn every_example_applied_twice(lab: Lab) {
     crate::support::eventually(
         "both hold a slot",
         || async {
-            organizations
-                .get("acme")
-                .await
-                .unwrap()
-                .status
-                .and_then(|s| s.management_keys)
-                .map(|k| k.held)
+            organizations.get("acme").await.unwrap().status.and_then(|s| s.management_keys).map(|k| k.held)
         },
         |held| *held == Some(2),
     )
@@ -74,28 +60,17 @@ async fn every_example_applied_twice(lab: Lab) {
     assert!(before.len() > 5, "{before:?}");
     let (out, _) = kubectl(&lab, &["apply", "-f", &files]).await;
     assert!(out.lines().all(|line| line.ends_with("unchanged")), "{out}");
-    let (out, _) = kubectl(
-        &lab,
-        &[
-            "apply",
-            "--server-side",
-            "--dry-run=server",
-            "--force-conflicts",
-            "-f",
-            &files,
-        ],
-    )
-    .await;
+    let (out, _) =
+        kubectl(&lab, &["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", &files])
+            .await;
     assert!(!out.is_empty());
     // A key made later is ready, so whatever the second apply had caused would have happened by now.
     lab.issue("marker", json!({})).await;
     lab.delete("marker").await;
     lab.gone("marker").await;
     let after: BTreeMap<_, _> = snapshot(&lab).await;
-    let changed: Vec<_> = before
-        .iter()
-        .filter(|(place, version)| after.get(*place) != Some(*version))
-        .collect();
+    let changed: Vec<_> =
+        before.iter().filter(|(place, version)| after.get(*place) != Some(*version)).collect();
     assert!(changed.is_empty(), "{changed:?}");
     kubectl(&lab, &["get", "mk,lkorg,lkuser,latchkey", "-n", "acme-prod"]).await;
 }
@@ -114,46 +89,30 @@ async fn snapshot(lab: &Lab) -> BTreeMap<String, String> {
     );
     found.extend(versions(&[namespace.get("acme-prod").await.unwrap()]));
     let organization: Organization = lab.organizations.get("acme").await.unwrap();
-    found.push((
-        "spec of acme".into(),
-        organization.metadata.generation.unwrap().to_string(),
-    ));
+    found.push(("spec of acme".into(), organization.metadata.generation.unwrap().to_string()));
     found.into_iter().collect()
 }
 
 async fn nothing_is_written_at_rest(lab: Lab) {
-    let recipe = lab
-        .sharded_organization(json!({"limits": {"managementKeys": 3}}))
-        .await;
+    let recipe = lab.sharded_organization(json!({"limits": {"managementKeys": 3}})).await;
     let operator = recipe.start().await;
     lab.user("jane").await;
-    lab.issue("persistent", json!({"secret": {"retention": "Persistent"}}))
+    lab.issue("persistent", json!({"secret": {"retention": "Persistent"}})).await;
+    lab.issue("window", json!({"owner": {"name": "jane"}, "ttl": "720h", "rotation": {"every": "168h"}}))
         .await;
-    lab.issue(
-        "window",
-        json!({"owner": {"name": "jane"}, "ttl": "720h", "rotation": {"every": "168h"}}),
-    )
-    .await;
     lab.issue("suspended", json!({})).await;
     lab.patch("suspended", json!({"suspended": true})).await;
     lab.ready("suspended", "False", "Suspended").await;
     lab.create("waiting", json!({})).await;
     lab.ready("waiting", "False", "LimitReached").await;
-    let waiting = |o: &Organization| {
-        o.status
-            .as_ref()
-            .and_then(|s| s.management_keys)
-            .is_some_and(|k| k.waiting == 1)
-    };
+    let waiting =
+        |o: &Organization| o.status.as_ref().and_then(|s| s.management_keys).is_some_and(|k| k.waiting == 1);
     lab.organization_is(&lab.name, "one waits", waiting).await;
     lab.event("suspended", "Suspended").await;
     lab.event("waiting", "LimitReached").await;
     let before = lab.world.writes_by(&operator.user).len();
-    let state = objects::all(&lab.client)
-        .await
-        .into_iter()
-        .filter(|(place, _)| place.contains(&lab.name))
-        .count();
+    let state =
+        objects::all(&lab.client).await.into_iter().filter(|(place, _)| place.contains(&lab.name)).count();
     assert!(before > 0 && state > 5, "the audit log tells of writes");
     // What is awaited here is that nothing happens, for as long as it is said to.
     let rest = tokio::time::timeout(Duration::from_secs(30), std::future::pending::<()>());
@@ -165,20 +124,11 @@ async fn nothing_is_written_at_rest(lab: Lab) {
 async fn the_definitions_apply_without_warnings(lab: Lab) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let files = folder.display().to_string();
-    let (_, err) = kubectl(
-        &lab,
-        &["apply", "--server-side", "--force-conflicts", "-f", &files],
-    )
-    .await;
+    let (_, err) = kubectl(&lab, &["apply", "--server-side", "--force-conflicts", "-f", &files]).await;
     assert_eq!(err, "");
     let (explained, _) = kubectl(&lab, &["explain", "managementkey.spec.rotation"]).await;
-    for (field, text) in [
-        ("every", "Rotate when the current token is this old"),
-        ("after", "Set it to now"),
-    ] {
-        assert!(
-            explained.contains(field) && explained.contains(text),
-            "{explained}"
-        );
+    for (field, text) in [("every", "Rotate when the current token is this old"), ("after", "Set it to now")]
+    {
+        assert!(explained.contains(field) && explained.contains(text), "{explained}");
     }
 }

@@ -16,10 +16,7 @@ use serde_json::json;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("issue_and_call", issue_and_call),
-        trial(
-            "every_header_that_carries_a_token",
-            every_header_that_carries_a_token,
-        ),
+        trial("every_header_that_carries_a_token", every_header_that_carries_a_token),
         trial("suspend_and_resume", suspend_and_resume),
         trial("expiry_is_final", expiry_is_final),
         trial("expiry_is_warned_of", expiry_is_warned_of),
@@ -27,20 +24,11 @@ pub fn trials() -> Vec<Trial> {
         trial("rotation_on_schedule", rotation_on_schedule),
         trial("rotation_ends_with_the_key", rotation_ends_with_the_key),
         trial("owner_disabled_enabled_deleted", owner_disabled_enabled_deleted),
-        trial(
-            "organization_locked_and_unlocked",
-            organization_locked_and_unlocked,
-        ),
+        trial("organization_locked_and_unlocked", organization_locked_and_unlocked),
         trial("organization_deleted", organization_deleted),
         trial("an_existing_token_is_imported", an_existing_token_is_imported),
-        trial(
-            "a_contested_namespace_is_nobodys",
-            a_contested_namespace_is_nobodys,
-        ),
-        trial(
-            "the_default_organization_takes_the_rest",
-            the_default_organization_takes_the_rest,
-        ),
+        trial("a_contested_namespace_is_nobodys", a_contested_namespace_is_nobodys),
+        trial("the_default_organization_takes_the_rest", the_default_organization_takes_the_rest),
         trial("a_namespace_moves", a_namespace_moves),
         trial("addresses_and_projects", addresses_and_projects),
     ]
@@ -59,10 +47,7 @@ async fn issue_and_call(lab: Lab) {
     let door = lab.door().await;
     door.says(&token, "Allowed").await;
     let bearer = format!("Bearer {token}");
-    let answer = door
-        .ask("GET", "/management/v1/x?y=z", &[("authorization", &bearer)])
-        .await
-        .unwrap();
+    let answer = door.ask("GET", "/management/v1/x?y=z", &[("authorization", &bearer)]).await.unwrap();
     assert_eq!(answer.header("x-latchkey-key"), format!("{}/ci", lab.name));
     assert_eq!(answer.header("x-latchkey-key-id"), status.id.unwrap());
     assert_eq!(answer.header("x-latchkey-kind"), "ManagementKey");
@@ -73,45 +58,21 @@ async fn issue_and_call(lab: Lab) {
         ("GET", "/other", "EndpointNotAllowed"),
         ("GET", "/management/../other", "PathNotCanonical"),
     ] {
-        let answer = door
-            .ask(method, path, &[("authorization", &bearer)])
-            .await
-            .unwrap();
-        assert_eq!(
-            (answer.status, answer.verdict().as_str()),
-            (403, verdict),
-            "{method} {path}"
-        );
+        let answer = door.ask(method, path, &[("authorization", &bearer)]).await.unwrap();
+        assert_eq!((answer.status, answer.verdict().as_str()), (403, verdict), "{method} {path}");
     }
     let invented = "lk_mk_aaaaaaaaaaaa_".to_owned() + &"b".repeat(49);
-    let answer = door
-        .ask("GET", "/", &[("authorization", &format!("Bearer {invented}"))])
-        .await
-        .unwrap();
-    assert_eq!(
-        (answer.status, answer.verdict().as_str()),
-        (401, "MalformedToken")
-    );
+    let answer = door.ask("GET", "/", &[("authorization", &format!("Bearer {invented}"))]).await.unwrap();
+    assert_eq!((answer.status, answer.verdict().as_str()), (401, "MalformedToken"));
     let none = door.ask("GET", "/", &[]).await.unwrap();
     assert_eq!(
-        (
-            none.status,
-            none.verdict().as_str(),
-            none.header("www-authenticate")
-        ),
+        (none.status, none.verdict().as_str(), none.header("www-authenticate")),
         (401, "NoToken", "Bearer")
     );
     let body: serde_json::Value = serde_json::from_str(&none.body).unwrap();
     assert_eq!(body["error"]["code"], "NoToken");
-    assert!(
-        body["error"]["message"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty())
-    );
-    let unsaid = door
-        .answer(door.request().header("authorization", &bearer))
-        .await
-        .unwrap();
+    assert!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+    let unsaid = door.answer(door.request().header("authorization", &bearer)).await.unwrap();
     assert_eq!((unsaid.status, unsaid.verdict().as_str()), (400, "CallUnknown"));
 }
 
@@ -127,31 +88,13 @@ async fn every_header_that_carries_a_token(lab: Lab) {
         (vec![("authorization", bearer.as_str())], "Allowed"),
         (vec![("authorization", management.as_str())], "Allowed"),
         (vec![("x-api-key", token.as_str())], "Allowed"),
-        (
-            vec![
-                ("x-management-id", id.as_str()),
-                ("x-management-token", token.as_str()),
-            ],
-            "Allowed",
-        ),
-        (
-            vec![
-                ("x-management-id", "000000000000"),
-                ("x-management-token", token.as_str()),
-            ],
-            "UnknownToken",
-        ),
+        (vec![("x-management-id", id.as_str()), ("x-management-token", token.as_str())], "Allowed"),
+        (vec![("x-management-id", "000000000000"), ("x-management-token", token.as_str())], "UnknownToken"),
         (vec![("x-management-token", token.as_str())], "NoToken"),
         (vec![("x-management-id", id.as_str())], "NoToken"),
         (vec![("authorization", "Basic abc")], "NoToken"),
-        (
-            vec![("authorization", bearer.as_str()), ("x-api-key", token.as_str())],
-            "Allowed",
-        ),
-        (
-            vec![("authorization", bearer.as_str()), ("x-api-key", other.as_str())],
-            "MalformedToken",
-        ),
+        (vec![("authorization", bearer.as_str()), ("x-api-key", token.as_str())], "Allowed"),
+        (vec![("authorization", bearer.as_str()), ("x-api-key", other.as_str())], "MalformedToken"),
     ] {
         let answer = door.ask("GET", "/management/a", &headers).await.unwrap();
         assert_eq!(
@@ -186,19 +129,11 @@ async fn expiry_is_final(lab: Lab) {
     door.says(&token, "Allowed").await;
     door.says(&token, "Expired").await;
     let expired = lab.ready("ci", "False", "Expired").await;
-    lab.patch("ci", json!({"ttl": "1h", "rotation": {"after": in_seconds(0)}}))
-        .await;
+    lab.patch("ci", json!({"ttl": "1h", "rotation": {"after": in_seconds(0)}})).await;
     let still = lab.ready("ci", "False", "Expired").await;
-    assert_eq!(
-        still.status.as_ref().unwrap().expires_at,
-        expired.status.as_ref().unwrap().expires_at
-    );
+    assert_eq!(still.status.as_ref().unwrap().expires_at, expired.status.as_ref().unwrap().expires_at);
     assert_eq!(number(&still), 1, "an expired key is not rotated");
-    assert!(
-        message(&still).contains("can't be revived or rotated"),
-        "{}",
-        message(&still)
-    );
+    assert!(message(&still).contains("can't be revived or rotated"), "{}", message(&still));
     assert_eq!(door.try_token(&token).await, "Expired");
     lab.event("ci", "Expired").await;
 }
@@ -222,15 +157,10 @@ async fn expiry_is_warned_of(lab: Lab) {
 
 async fn rotation_by_hand(lab: Lab) {
     lab.organization(json!({})).await;
-    let old = lab
-        .issue(
-            "ci",
-            json!({"rotation": {"overlap": "3s"}, "secret": {"retention": "Persistent"}}),
-        )
-        .await;
+    let old =
+        lab.issue("ci", json!({"rotation": {"overlap": "3s"}, "secret": {"retention": "Persistent"}})).await;
     let id = lab.active("ci").await.status.unwrap().id;
-    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}}))
-        .await;
+    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}})).await;
     let rotated = lab.wait("ci", "a second token", |key| number(key) == 2).await;
     let status = rotated.status.clone().unwrap();
     assert_eq!(status.id, id, "the id stays");
@@ -240,55 +170,32 @@ async fn rotation_by_hand(lab: Lab) {
     assert_ne!(old, new);
     let door = lab.door().await;
     door.says(&new, "Allowed").await;
-    assert_eq!(
-        door.try_token(&old).await,
-        "Allowed",
-        "both are good during the overlap"
-    );
+    assert_eq!(door.try_token(&old).await, "Allowed", "both are good during the overlap");
     door.says(&old, "RotatedOut").await;
     assert_eq!(door.try_token(&new).await, "Allowed");
-    let after = lab
-        .wait("ci", "one token", |key| {
-            key.status.as_ref().unwrap().generations.len() == 1
-        })
-        .await;
+    let after = lab.wait("ci", "one token", |key| key.status.as_ref().unwrap().generations.len() == 1).await;
     assert_eq!(number(&after), 2, "rotated once");
     lab.event("ci", "Rotated").await;
-    lab.patch(
-        "ci",
-        json!({"rotation": {"after": in_seconds(0), "overlap": "0s"}}),
-    )
-    .await;
+    lab.patch("ci", json!({"rotation": {"after": in_seconds(0), "overlap": "0s"}})).await;
     lab.wait("ci", "a third token", |key| number(key) == 3).await;
     door.says(&new, "RotatedOut").await;
 }
 
 async fn rotation_on_schedule(lab: Lab) {
     lab.organization(json!({})).await;
-    lab.create("ci", json!({"rotation": {"every": "1s", "overlap": "1s"}}))
-        .await;
+    lab.create("ci", json!({"rotation": {"every": "1s", "overlap": "1s"}})).await;
     let first = lab.wait("ci", "a token", |key| number(key) == 1).await;
     assert!(first.status.as_ref().unwrap().next_rotation.is_some());
     let third = lab.wait("ci", "a third token", |key| number(key) >= 3).await;
-    assert_eq!(
-        third.status.as_ref().unwrap().id,
-        first.status.as_ref().unwrap().id
-    );
+    assert_eq!(third.status.as_ref().unwrap().id, first.status.as_ref().unwrap().id);
     assert!(third.status.unwrap().generations.len() <= 2);
 }
 
 async fn rotation_ends_with_the_key(lab: Lab) {
     lab.organization(json!({})).await;
-    let old = lab
-        .issue("ci", json!({"ttl": "4s", "rotation": {"overlap": "1h"}}))
-        .await;
-    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}}))
-        .await;
-    let rotated = lab
-        .wait("ci", "a second token", |key| number(key) == 2)
-        .await
-        .status
-        .unwrap();
+    let old = lab.issue("ci", json!({"ttl": "4s", "rotation": {"overlap": "1h"}})).await;
+    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}})).await;
+    let rotated = lab.wait("ci", "a second token", |key| number(key) == 2).await.status.unwrap();
     assert_eq!(rotated.generations[1].not_after, rotated.expires_at);
     let door = lab.door().await;
     lab.ready("ci", "False", "Expired").await;
@@ -304,12 +211,7 @@ async fn owner_disabled_enabled_deleted(lab: Lab) {
     let disable = |disabled: bool| {
         let users = lab.users.clone();
         let patch = json!({"spec": {"disabled": disabled}});
-        async move {
-            users
-                .patch("jane", &PatchParams::default(), &Patch::Merge(&patch))
-                .await
-                .unwrap()
-        }
+        async move { users.patch("jane", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap() }
     };
     disable(true).await;
     door.says(&token, "OwnerDisabled").await;
@@ -323,11 +225,7 @@ async fn owner_disabled_enabled_deleted(lab: Lab) {
     lab.user("jane").await;
     lab.patch("ci", json!({"description": "looked at again"})).await;
     lab.ready("ci", "False", "OwnerDeleted").await;
-    assert_eq!(
-        door.try_token(&token).await,
-        "OwnerDeleted",
-        "a new User of the same name is somebody else"
-    );
+    assert_eq!(door.try_token(&token).await, "OwnerDeleted", "a new User of the same name is somebody else");
 }
 
 async fn organization_locked_and_unlocked(lab: Lab) {
@@ -336,15 +234,13 @@ async fn organization_locked_and_unlocked(lab: Lab) {
     let before = digest(&lab.active("ci").await);
     let door = lab.door().await;
     door.says(&token, "Allowed").await;
-    lab.patch_organization(json!({"managementAPI": {"enabled": false}}))
-        .await;
+    lab.patch_organization(json!({"managementAPI": {"enabled": false}})).await;
     door.says(&token, "OrganizationLocked").await;
     lab.ready("ci", "False", "OrganizationLocked").await;
     lab.create("new", json!({})).await;
     lab.ready("new", "False", "OrganizationLocked").await;
     assert!(lab.secret("new").await.is_none());
-    lab.patch_organization(json!({"managementAPI": {"enabled": true}}))
-        .await;
+    lab.patch_organization(json!({"managementAPI": {"enabled": true}})).await;
     assert_eq!(digest(&lab.active("ci").await), before);
     door.says(&token, "Allowed").await;
     lab.active("new").await;
@@ -355,56 +251,29 @@ async fn organization_deleted(lab: Lab) {
     let token = lab.issue("ci", json!({})).await;
     let door = lab.door().await;
     door.says(&token, "Allowed").await;
-    lab.organizations
-        .delete(&lab.name, &DeleteParams::default())
-        .await
-        .unwrap();
-    eventually(
-        "the key is refused",
-        || door.try_token(&token),
-        |said| said != "Allowed",
-    )
-    .await;
+    lab.organizations.delete(&lab.name, &DeleteParams::default()).await.unwrap();
+    eventually("the key is refused", || door.try_token(&token), |said| said != "Allowed").await;
 }
 
 async fn an_existing_token_is_imported(lab: Lab) {
     lab.organization(json!({})).await;
     let token = "xai-9f86d081884c7d659a2feaa0c55ad015a3bf4f1b";
-    lab.create("ci", json!({"importFrom": {"name": "old", "key": "value"}}))
-        .await;
+    lab.create("ci", json!({"importFrom": {"name": "old", "key": "value"}})).await;
     lab.ready("ci", "False", "ImportNotFound").await;
     make_secret(&lab, "old", "value", token).await;
     let key = lab.active("ci").await;
     assert_eq!(lab.token("ci").await.as_deref(), Some(token));
     let door = lab.door().await;
     door.says(token, "Allowed").await;
-    assert_eq!(
-        door.try_token("xai-9f86d081884c7d659a2feaa0c55ad015a3bf4f1c")
-            .await,
-        "MalformedToken"
-    );
-    lab.create("twin", json!({"importFrom": {"name": "old", "key": "value"}}))
-        .await;
+    assert_eq!(door.try_token("xai-9f86d081884c7d659a2feaa0c55ad015a3bf4f1c").await, "MalformedToken");
+    lab.create("twin", json!({"importFrom": {"name": "old", "key": "value"}})).await;
     let twin = lab.ready("twin", "False", "TokenInUse").await;
     lab.delete("twin").await;
     lab.gone("twin").await;
-    assert!(
-        message(&twin).contains(&format!("{}/ci", lab.name)),
-        "{}",
-        message(&twin)
-    );
-    lab.patch(
-        "ci",
-        json!({"rotation": {"after": in_seconds(0), "overlap": "0s"}}),
-    )
-    .await;
+    assert!(message(&twin).contains(&format!("{}/ci", lab.name)), "{}", message(&twin));
+    lab.patch("ci", json!({"rotation": {"after": in_seconds(0), "overlap": "0s"}})).await;
     lab.wait("ci", "a token of our own", |key| number(key) == 2).await;
-    eventually(
-        "the imported token is refused",
-        || door.try_token(token),
-        |said| said != "Allowed",
-    )
-    .await;
+    eventually("the imported token is refused", || door.try_token(token), |said| said != "Allowed").await;
     let new = lab.token("ci").await.unwrap();
     door.says(&new, "Allowed").await;
     assert!(new.contains(key.status.unwrap().id.unwrap().as_str()));
@@ -412,10 +281,7 @@ async fn an_existing_token_is_imported(lab: Lab) {
 
 pub async fn make_secret(lab: &Lab, name: &str, entry: &str, value: &str) {
     let secret = json!({"metadata": {"name": name}, "stringData": {entry: value}});
-    lab.secrets
-        .create(&Default::default(), &serde_json::from_value(secret).unwrap())
-        .await
-        .unwrap();
+    lab.secrets.create(&Default::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
 }
 
 async fn a_contested_namespace_is_nobodys(lab: Lab) {
@@ -438,24 +304,11 @@ async fn a_contested_namespace_is_nobodys(lab: Lab) {
     lab.create("after", json!({})).await;
     lab.ready("after", "False", "OrganizationConflict").await;
     assert!(lab.secret("after").await.is_none());
-    lab.wait("before", "the conflict", |key| {
-        condition(key, "OrganizationResolved").is_some()
-    })
-    .await;
-    assert_eq!(
-        lab.door().await.try_token(&token).await,
-        "Allowed",
-        "what was issued goes on as it was"
-    );
-    lab.organizations
-        .delete(&rival, &DeleteParams::default())
-        .await
-        .unwrap();
+    lab.wait("before", "the conflict", |key| condition(key, "OrganizationResolved").is_some()).await;
+    assert_eq!(lab.door().await.try_token(&token).await, "Allowed", "what was issued goes on as it was");
+    lab.organizations.delete(&rival, &DeleteParams::default()).await.unwrap();
     lab.active("after").await;
-    lab.wait("before", "no conflict", |key| {
-        condition(key, "OrganizationResolved").is_none()
-    })
-    .await;
+    lab.wait("before", "no conflict", |key| condition(key, "OrganizationResolved").is_none()).await;
 }
 
 async fn the_default_organization_takes_the_rest(lab: Lab) {
@@ -479,12 +332,7 @@ async fn a_namespace_moves(lab: Lab) {
     let relabel = |value: String| {
         let (namespaces, name) = (namespaces.clone(), lab.name.clone());
         let patch = json!({"metadata": {"labels": {"org": value}}});
-        async move {
-            namespaces
-                .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-                .await
-                .unwrap()
-        }
+        async move { namespaces.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap() }
     };
     relabel(full.clone()).await;
     lab.ready("ci", "False", "LimitReached").await;
@@ -504,9 +352,7 @@ async fn a_namespace_moves(lab: Lab) {
 async fn addresses_and_projects(lab: Lab) {
     lab.organization(json!({"limits": {"managementKeys": 9}})).await;
     let door = lab.door().await;
-    let token = lab
-        .issue("office", json!({"allowedCIDRs": ["203.0.113.0/24"]}))
-        .await;
+    let token = lab.issue("office", json!({"allowedCIDRs": ["203.0.113.0/24"]})).await;
     let bearer = format!("Bearer {token}");
     door.says(&token, "AddressNotAllowed").await;
     for (forwarded, verdict) in [
@@ -517,10 +363,7 @@ async fn addresses_and_projects(lab: Lab) {
     ] {
         let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", forwarded)];
         assert_eq!(
-            door.ask("GET", "/management/a", &headers)
-                .await
-                .unwrap()
-                .verdict(),
+            door.ask("GET", "/management/a", &headers).await.unwrap().verdict(),
             verdict,
             "{forwarded}"
         );
@@ -530,9 +373,7 @@ async fn addresses_and_projects(lab: Lab) {
     let ask = |query: &'static str, header: &'static str| {
         let request = door.request_with(query);
         let request = request.bearer_auth(&token).header("x-forwarded-method", "GET");
-        let request = request
-            .header("x-forwarded-uri", "/management/a")
-            .header("x-latchkey-project", header);
+        let request = request.header("x-forwarded-uri", "/management/a").header("x-latchkey-project", header);
         async move { door.answer(request).await.unwrap().verdict() }
     };
     assert_eq!(ask("project=loyalty", "").await, "Allowed");

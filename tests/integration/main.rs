@@ -33,11 +33,7 @@ fn main() -> ExitCode {
         eprintln!("a token was found where none may be: {leak}");
     }
     world.stop();
-    if leaks.is_empty() {
-        conclusion.exit_code()
-    } else {
-        ExitCode::FAILURE
-    }
+    if leaks.is_empty() { conclusion.exit_code() } else { ExitCode::FAILURE }
 }
 
 fn all() -> Vec<Trial> {

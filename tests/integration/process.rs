@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         trial("it_ends_within_five_seconds", it_ends_within_five_seconds),
         trial("a_restart_writes_nothing", a_restart_writes_nothing),
         trial("another_takes_over", another_takes_over),
+        trial("a_killed_leader_need_not_wait_for_its_lease", a_killed_leader_need_not_wait_for_its_lease),
         trial("metrics_and_health", metrics_and_health),
         trial("a_deletion_is_heard_of_at_once", a_deletion_is_heard_of_at_once),
     ]
@@ -35,30 +36,19 @@ async fn it_ends_within_five_seconds(lab: Lab) {
 async fn a_restart_writes_nothing(lab: Lab) {
     let operator = lab.sharded_organization(json!({})).await.start().await;
     for number in 0..5 {
-        lab.create(&format!("key-{number}"), json!({"ttl": "24h", "owner": null}))
-            .await;
+        lab.create(&format!("key-{number}"), json!({"ttl": "24h", "owner": null})).await;
     }
     for number in 0..5 {
         lab.active(&format!("key-{number}")).await;
     }
-    let before: Vec<_> = lab
-        .all()
-        .await
-        .iter()
-        .map(ResourceExt::resource_version)
-        .collect();
+    let before: Vec<_> = lab.all().await.iter().map(ResourceExt::resource_version).collect();
     drop(operator);
     let again = lab.recipe("again").start().await;
     // The sixth waits, which the new operator can only say once it has been through the organization.
     lab.create("sixth", json!({})).await;
     lab.ready("sixth", "False", "LimitReached").await;
-    let after: Vec<_> = lab
-        .all()
-        .await
-        .iter()
-        .filter(|key| is_ready(key))
-        .map(ResourceExt::resource_version)
-        .collect();
+    let after: Vec<_> =
+        lab.all().await.iter().filter(|key| is_ready(key)).map(ResourceExt::resource_version).collect();
     assert_eq!(before, after);
     let writes = lab.world.writes_by(&again.user);
     let others: Vec<_> = writes
@@ -81,19 +71,23 @@ async fn another_takes_over(lab: Lab) {
     lab.issue("one", json!({})).await;
     let second = recipe("second").start().await;
     lab.issue("two", json!({})).await;
-    assert!(
-        lab.world.writes_by(&second.user).is_empty(),
-        "only the holder of the Lease writes"
-    );
+    assert!(lab.world.writes_by(&second.user).is_empty(), "only the holder of the Lease writes");
     first.signal("TERM").await;
     first.ended().await;
-    within(
-        Duration::from_secs(20),
-        "the Lease was given back",
-        lab.issue("three", json!({})),
-    )
-    .await;
+    within(Duration::from_secs(20), "the Lease was given back", lab.issue("three", json!({}))).await;
     assert!(!lab.world.writes_by(&second.user).is_empty());
+}
+
+async fn a_killed_leader_need_not_wait_for_its_lease(lab: Lab) {
+    lab.sharded_organization(json!({})).await;
+    let args = ["--shard", &lab.name, "--namespace", &lab.name];
+    let recipe = Recipe::new(lab.world, &format!("{}-leader", lab.name), &args);
+    let mut operator = recipe.start().await;
+    lab.issue("one", json!({})).await;
+    operator.signal("KILL").await;
+    operator.ended().await;
+    let _again = recipe.start().await;
+    within(Duration::from_secs(5), "it leads again", lab.issue("two", json!({}))).await;
 }
 
 async fn metrics_and_health(lab: Lab) {
@@ -124,10 +118,7 @@ async fn a_deletion_is_heard_of_at_once(lab: Lab) {
         lab.delete(&name).await;
         let answered = Instant::now();
         while door.try_token(&token).await == "Allowed" {
-            assert!(
-                answered.elapsed() < Duration::from_secs(10),
-                "{name} is still allowed"
-            );
+            assert!(answered.elapsed() < Duration::from_secs(10), "{name} is still allowed");
         }
         times.push(answered.elapsed());
     }

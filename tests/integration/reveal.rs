@@ -14,15 +14,9 @@ use serde_json::json;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial(
-            "after_the_window_the_token_is_nowhere",
-            after_the_window_the_token_is_nowhere,
-        ),
+        trial("after_the_window_the_token_is_nowhere", after_the_window_the_token_is_nowhere),
         trial("a_wiped_status_is_rebuilt", a_wiped_status_is_rebuilt),
-        trial(
-            "a_rotation_opens_the_window_again",
-            a_rotation_opens_the_window_again,
-        ),
+        trial("a_rotation_opens_the_window_again", a_rotation_opens_the_window_again),
     ]
 }
 
@@ -59,25 +53,15 @@ async fn after_the_window_the_token_is_nowhere(lab: Lab) {
     // A key made after the restart is ready, so the operator has been through all of them.
     lab.issue("marker", json!({})).await;
     let key = lab.active("ci").await;
-    assert_eq!(
-        key.resource_version(),
-        scrubbed.resource_version(),
-        "a restart changes nothing"
-    );
+    assert_eq!(key.resource_version(), scrubbed.resource_version(), "a restart changes nothing");
 }
 
 async fn a_wiped_status_is_rebuilt(lab: Lab) {
     lab.organization(json!({})).await;
-    let token = lab
-        .issue("ci", json!({"secret": {"retention": "Persistent"}}))
-        .await;
+    let token = lab.issue("ci", json!({"secret": {"retention": "Persistent"}})).await;
     let before = lab.active("ci").await.status.unwrap();
     lab.keys
-        .patch_status(
-            "ci",
-            &PatchParams::default(),
-            &Patch::Merge(&json!({"status": null})),
-        )
+        .patch_status("ci", &PatchParams::default(), &Patch::Merge(&json!({"status": null})))
         .await
         .unwrap();
     let rebuilt = lab.active("ci").await.status.unwrap();
@@ -94,11 +78,8 @@ async fn a_rotation_opens_the_window_again(lab: Lab) {
     lab.organization(json!({"revealWindow": "2s"})).await;
     let old = lab.issue("ci", json!({})).await;
     eventually("the token is scrubbed", || lab.token("ci"), Option::is_none).await;
-    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}}))
-        .await;
-    let new = eventually("a new token", || lab.token("ci"), Option::is_some)
-        .await
-        .unwrap();
+    lab.patch("ci", json!({"rotation": {"after": in_seconds(0)}})).await;
+    let new = eventually("a new token", || lab.token("ci"), Option::is_some).await.unwrap();
     let rotated = lab.wait("ci", "the rotation", |key| number(key) == 2).await;
     assert!(digest(&rotated).starts_with("sha256:"));
     let door = lab.door().await;

@@ -23,16 +23,10 @@ use std::{
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("forty_keys_at_once_give_five", forty_keys_at_once_give_five),
-        trial(
-            "two_controllers_without_a_leader",
-            two_controllers_without_a_leader,
-        ),
+        trial("two_controllers_without_a_leader", two_controllers_without_a_leader),
         trial("raising_and_lowering_the_limit", raising_and_lowering_the_limit),
         trial("an_expired_key_frees_its_slot", an_expired_key_frees_its_slot),
-        trial(
-            "a_key_that_cannot_be_issued_takes_no_slot",
-            a_key_that_cannot_be_issued_takes_no_slot,
-        ),
+        trial("a_key_that_cannot_be_issued_takes_no_slot", a_key_that_cannot_be_issued_takes_no_slot),
     ]
 }
 
@@ -71,9 +65,7 @@ async fn settled(lab: &Lab, ready: usize, waiting: usize) {
     let count = || async {
         let keys = lab.all().await;
         let says = |reason: &str| {
-            keys.iter()
-                .filter(|k| condition(k, "Ready").is_some_and(|(_, r, _)| r == reason))
-                .count()
+            keys.iter().filter(|k| condition(k, "Ready").is_some_and(|(_, r, _)| r == reason)).count()
         };
         (says("Active"), says("LimitReached"))
     };
@@ -86,31 +78,16 @@ async fn forty_keys_at_once_give_five(lab: Lab) {
     create_many(&lab, "key", 40).await;
     settled(&lab, 5, 35).await;
     let mut keys = lab.all().await;
-    let holders: Vec<_> = keys
-        .iter()
-        .filter(|key| is_ready(key))
-        .map(ResourceExt::name_any)
-        .collect();
+    let holders: Vec<_> = keys.iter().filter(|key| is_ready(key)).map(ResourceExt::name_any).collect();
     for key in keys.iter().filter(|key| !is_ready(key)) {
         let text = message(key);
-        assert!(
-            holders
-                .iter()
-                .all(|holder| text.contains(&format!("{}/{holder}", lab.name))),
-            "{text}"
-        );
-        assert!(
-            lab.secret(&key.name_any()).await.is_none(),
-            "a waiting key has no Secret"
-        );
+        assert!(holders.iter().all(|holder| text.contains(&format!("{}/{holder}", lab.name))), "{text}");
+        assert!(lab.secret(&key.name_any()).await.is_none(), "a waiting key has no Secret");
         assert_eq!(condition(key, "Admitted").unwrap().0, "False");
     }
     let organization = lab
         .organization_is(&lab.name, "35 wait", |o| {
-            o.status
-                .as_ref()
-                .and_then(|s| s.management_keys)
-                .is_some_and(|counts| counts.waiting == 35)
+            o.status.as_ref().and_then(|s| s.management_keys).is_some_and(|counts| counts.waiting == 35)
         })
         .await;
     assert_eq!(organization.status.unwrap().slots.len(), 5);
@@ -121,11 +98,7 @@ async fn forty_keys_at_once_give_five(lab: Lab) {
     lab.delete(&holders[0]).await;
     lab.active(&oldest).await;
     settled(&lab, 5, 34).await;
-    assert!(
-        most.load(Ordering::Relaxed) <= 5,
-        "{} were ready at once",
-        most.load(Ordering::Relaxed)
-    );
+    assert!(most.load(Ordering::Relaxed) <= 5, "{} were ready at once", most.load(Ordering::Relaxed));
 }
 
 async fn two_controllers_without_a_leader(lab: Lab) {
@@ -136,14 +109,7 @@ async fn two_controllers_without_a_leader(lab: Lab) {
     for round in 0..3 {
         create_many(&lab, &format!("round{round}"), 12).await;
         settled(&lab, 5, 7).await;
-        let tokens = join_all(
-            lab.all()
-                .await
-                .iter()
-                .filter(|k| is_ready(k))
-                .map(|k| lab.token_of(k)),
-        )
-        .await;
+        let tokens = join_all(lab.all().await.iter().filter(|k| is_ready(k)).map(|k| lab.token_of(k))).await;
         for token in tokens {
             operators[0].door.says(&token, "Allowed").await;
             operators[1].door.says(&token, "Allowed").await;
@@ -155,22 +121,16 @@ async fn two_controllers_without_a_leader(lab: Lab) {
         let rest = lab.all().await;
         join_all(rest.iter().map(|key| lab.delete_and_wait(key))).await;
     }
-    assert!(
-        most.load(Ordering::Relaxed) <= 5,
-        "{} were ready at once",
-        most.load(Ordering::Relaxed)
-    );
+    assert!(most.load(Ordering::Relaxed) <= 5, "{} were ready at once", most.load(Ordering::Relaxed));
 }
 
 async fn raising_and_lowering_the_limit(lab: Lab) {
     lab.organization(json!({"limits": {"managementKeys": 2}})).await;
     create_many(&lab, "key", 6).await;
     settled(&lab, 2, 4).await;
-    lab.patch_organization(json!({"limits": {"managementKeys": 4}}))
-        .await;
+    lab.patch_organization(json!({"limits": {"managementKeys": 4}})).await;
     settled(&lab, 4, 2).await;
-    lab.patch_organization(json!({"limits": {"managementKeys": 1}}))
-        .await;
+    lab.patch_organization(json!({"limits": {"managementKeys": 1}})).await;
     lab.organization_is(&lab.name, "the lower limit", |o| {
         o.status
             .as_ref()
@@ -198,8 +158,7 @@ async fn an_expired_key_frees_its_slot(lab: Lab) {
 
 async fn a_key_that_cannot_be_issued_takes_no_slot(lab: Lab) {
     lab.organization(json!({"limits": {"managementKeys": 1}})).await;
-    lab.create("ownerless", json!({"owner": {"name": "nobody"}}))
-        .await;
+    lab.create("ownerless", json!({"owner": {"name": "nobody"}})).await;
     lab.ready("ownerless", "False", "OwnerNotFound").await;
     lab.issue("good", json!({})).await;
     lab.user("nobody").await;

@@ -30,15 +30,9 @@ async fn tenant(lab: &Lab) -> Client {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tenant"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": lab.name}]});
     let roles: Api<Role> = Api::namespaced(lab.client.clone(), &lab.name);
-    roles
-        .create(&PostParams::default(), &serde_json::from_value(role).unwrap())
-        .await
-        .unwrap();
+    roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
     let bindings: Api<RoleBinding> = Api::namespaced(lab.client.clone(), &lab.name);
-    bindings
-        .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
-        .await
-        .unwrap();
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
     let client = lab.world.client_of(&lab.name);
     let keys: Api<ManagementKey> = Api::namespaced(client.clone(), &lab.name);
     let may = || async { keys.list(&ListParams::default()).await.is_ok() };
@@ -68,11 +62,7 @@ async fn a_tenant_stays_in_their_place(lab: Lab) {
     let (params, patch) = merge(json!({"status": {"slots": []}}));
     forbidden(organizations.patch_status(&lab.name, &params, &patch).await);
     let claim = json!({"metadata": {"name": "rival"}, "spec": {"namespaceSelector": {}}});
-    forbidden(
-        organizations
-            .create(&PostParams::default(), &named(claim, "Organization"))
-            .await,
-    );
+    forbidden(organizations.create(&PostParams::default(), &named(claim, "Organization")).await);
 
     let keys: Api<ManagementKey> = Api::namespaced(client.clone(), &lab.name);
     let (params, patch) = merge(json!({"status": {"expiresAt": in_seconds(99_999)}}));
@@ -84,16 +74,8 @@ async fn a_tenant_stays_in_their_place(lab: Lab) {
 
     let elsewhere: Api<ManagementKey> = Api::namespaced(client.clone(), "default");
     forbidden(elsewhere.list(&ListParams::default()).await);
-    forbidden(
-        Api::<ManagementKey>::all(client.clone())
-            .list(&ListParams::default())
-            .await,
-    );
-    forbidden(
-        Api::<Secret>::namespaced(client, "default")
-            .list(&ListParams::default())
-            .await,
-    );
+    forbidden(Api::<ManagementKey>::all(client.clone()).list(&ListParams::default()).await);
+    forbidden(Api::<Secret>::namespaced(client, "default").list(&ListParams::default()).await);
 }
 
 /// A waiting key has no Secret yet, so a tenant who may write Secrets can put one in its place.
@@ -116,10 +98,7 @@ async fn a_tenant_cannot_forge_a_digest(lab: Lab) {
         "stringData": {"token": token.reveal(), "id": id}});
     let client = tenant(&lab).await;
     let secrets: Api<Secret> = Api::namespaced(client, &lab.name);
-    secrets
-        .create(&PostParams::default(), &serde_json::from_value(forged).unwrap())
-        .await
-        .unwrap();
+    secrets.create(&PostParams::default(), &serde_json::from_value(forged).unwrap()).await.unwrap();
     lab.delete("first").await;
     lab.ready("second", "False", "SecretConflict").await;
     assert_eq!(lab.door().await.try_token(token.reveal()).await, "UnknownToken");

@@ -90,10 +90,7 @@ impl Answer {
 
     /// A header's value; empty if there is none.
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The answer as it came, without the headers that every HTTP server sends.

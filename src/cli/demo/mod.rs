@@ -54,10 +54,7 @@ pub(super) enum DemoError {
     #[error("no HTTP client can be made: {0}")]
     Door(#[source] reqwest::Error),
     #[error("in \"{chapter}\": {source}")]
-    Step {
-        chapter: &'static str,
-        source: StepError,
-    },
+    Step { chapter: &'static str, source: StepError },
     #[error("interrupted before the walk was over")]
     Interrupted,
 }
@@ -77,10 +74,7 @@ struct Interruption {
 
 impl Interruption {
     fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn heard(&mut self) {
@@ -136,18 +130,14 @@ fn set_stage(cluster: &LocalCluster, addresses: Addresses) -> Result<Stage, Demo
 
 /// Writes a file that only its owner can read: the kubeconfig lets its reader do everything.
 fn write(path: &Path, content: &str) -> Result<(), DemoError> {
-    let failed = |source| DemoError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| DemoError::Write { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(path);
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(failed)?;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let file = options.open(path);
-    file.and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes()))
-        .map_err(failed)
+    file.and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes())).map_err(failed)
 }
 
 fn introduce(cluster: &LocalCluster) {
@@ -187,9 +177,7 @@ async fn perform(
         Ok(()) => stage::say("\nEvery step showed what it should."),
         Err(error) => {
             let log = operator.tail();
-            stage::say(&format!(
-                "\nFAILED: {error}\n\nThe end of the operator's log:\n{log}"
-            ));
+            stage::say(&format!("\nFAILED: {error}\n\nThe end of the operator's log:\n{log}"));
         }
     }
     if exit {

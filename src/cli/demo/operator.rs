@@ -56,26 +56,15 @@ impl Addresses {
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let addresses = || {
             let (http, admin) = (listen()?, listen()?);
-            Ok(Self {
-                http: http.local_addr()?,
-                admin: admin.local_addr()?,
-            })
+            Ok(Self { http: http.local_addr()?, admin: admin.local_addr()? })
         };
         addresses().map_err(OperatorError::Ports)
     }
 
     fn flags(self) -> [String; 7] {
         let Self { http, admin } = self;
-        [
-            "run",
-            "--namespace",
-            NAMESPACE,
-            "--http",
-            &http.to_string(),
-            "--admin",
-            &admin.to_string(),
-        ]
-        .map(str::to_owned)
+        ["run", "--namespace", NAMESPACE, "--http", &http.to_string(), "--admin", &admin.to_string()]
+            .map(str::to_owned)
     }
 }
 
@@ -98,19 +87,12 @@ impl Operator {
     pub(super) fn start(dir: &Path, addresses: Addresses) -> Result<Self, OperatorError> {
         let log = dir.join(LOG);
         let program = std::env::current_exe().map_err(OperatorError::Spawn)?;
-        let mut guard = guard_command(dir, &log, &program, addresses)
-            .spawn()
-            .map_err(OperatorError::Spawn)?;
+        let mut guard =
+            guard_command(dir, &log, &program, addresses).spawn().map_err(OperatorError::Spawn)?;
         let (Some(stdin), Some(stdout)) = (guard.stdin.take(), guard.stdout.take()) else {
             return Err(OperatorError::Spawn(io::Error::other("its guard has no pipes")));
         };
-        Ok(Self {
-            admin: addresses.admin,
-            log,
-            guard,
-            stdin,
-            stdout,
-        })
+        Ok(Self { admin: addresses.admin, log, guard, stdin, stdout })
     }
 
     /// Waits until the operator says that it is ready, and tells how long that took.
@@ -123,10 +105,7 @@ impl Operator {
         };
         match outcome {
             Ok(()) => Ok(begun.elapsed()),
-            Err(_) => Err(OperatorError::NotReady {
-                last,
-                tail: self.tail(),
-            }),
+            Err(_) => Err(OperatorError::NotReady { last, tail: self.tail() }),
         }
     }
 
@@ -139,10 +118,7 @@ impl Operator {
 
     /// Ends the operator in an orderly way and waits for it.
     pub(super) async fn stop(mut self) -> Result<(), OperatorError> {
-        self.stdin
-            .write_all(b"stop\nkeep\n")
-            .await
-            .map_err(OperatorError::Stop)?;
+        self.stdin.write_all(b"stop\nkeep\n").await.map_err(OperatorError::Stop)?;
         self.guard.wait().await.map(drop).map_err(OperatorError::Stop)
     }
 
@@ -170,11 +146,7 @@ fn guard_command(dir: &Path, log: &Path, program: &Path, addresses: Addresses) -
         .arg(program)
         .args(addresses.flags())
         .env_clear()
-        .envs(
-            PASSED_ON
-                .iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?))),
-        )
+        .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .env("NO_COLOR", "1")
         .env("KUBECONFIG", dir.join("kubeconfig"))
         .current_dir(dir)
@@ -197,9 +169,6 @@ async fn poll(admin: SocketAddr, last: &mut String) {
 }
 
 async fn probe(admin: SocketAddr) -> reqwest::Result<reqwest::Response> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PROBE_TIMEOUT)
-        .build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(PROBE_TIMEOUT).build()?;
     client.get(format!("http://{admin}/readyz")).send().await
 }

@@ -13,17 +13,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum StepError {
     #[error("{what}: expected {expected}, saw {seen}")]
-    Different {
-        what: String,
-        expected: String,
-        seen: String,
-    },
+    Different { what: String, expected: String, seen: String },
     #[error("{what}: expected {expected} within {} s, last saw {seen}", LONGEST_WAIT.as_secs())]
-    NotInTime {
-        what: String,
-        expected: String,
-        seen: String,
-    },
+    NotInTime { what: String, expected: String, seen: String },
     #[error("`{command}` failed: {problem}")]
     Command { command: String, problem: String },
     #[error(transparent)]
@@ -46,11 +38,7 @@ impl<T: Display> Seen<T> {
     /// Right if it is just what was expected.
     pub(super) fn equal(expected: &str, seen: T) -> Self {
         let text = seen.to_string();
-        if text == expected {
-            Self::Right(seen)
-        } else {
-            Self::Other(text)
-        }
+        if text == expected { Self::Right(seen) } else { Self::Other(text) }
     }
 }
 
@@ -60,11 +48,7 @@ pub(super) fn expect(what: &str, expected: impl Display, seen: impl Display) -> 
     if expected == seen {
         return Ok(());
     }
-    Err(StepError::Different {
-        what: what.to_owned(),
-        expected,
-        seen,
-    })
+    Err(StepError::Different { what: what.to_owned(), expected, seen })
 }
 
 /// Looks again and again until what is seen is as expected, for a bounded time.
@@ -90,11 +74,7 @@ pub(super) async fn until_every<T>(
             Seen::Other(seen) => seen,
         };
         if begun.elapsed() >= LONGEST_WAIT {
-            return Err(StepError::NotInTime {
-                what: what.to_owned(),
-                expected: expected.to_owned(),
-                seen,
-            });
+            return Err(StepError::NotInTime { what: what.to_owned(), expected: expected.to_owned(), seen });
         }
         sleep(pause).await;
     }

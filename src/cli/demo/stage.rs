@@ -79,15 +79,9 @@ impl Stage {
 
     async fn run(&self, program: &Path, args: &[&str], input: Option<&str>) -> Result<String, StepError> {
         let line = format!("{} {}", program.display(), args.join(" "));
-        let mut child = self
-            .command(program, args)
-            .spawn()
-            .map_err(|error| failed(&line, error))?;
+        let mut child = self.command(program, args).spawn().map_err(|error| failed(&line, error))?;
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            stdin
-                .write_all(input.as_bytes())
-                .await
-                .map_err(|error| failed(&line, error))?;
+            stdin.write_all(input.as_bytes()).await.map_err(|error| failed(&line, error))?;
         }
         let ended = timeout(COMMAND_TIMEOUT, child.wait_with_output()).await;
         let ended = ended.map_err(|_| failed(&line, "it took too long"))?;
@@ -162,11 +156,7 @@ impl Stage {
         command(&self.door.curl(bearer, asked));
         let answer = self.door.ask(bearer, asked).await?;
         output(&answer.text());
-        expect(
-            &format!("answer to {} {}", asked.method, asked.path),
-            expected,
-            answer.verdict(),
-        )?;
+        expect(&format!("answer to {} {}", asked.method, asked.path), expected, answer.verdict())?;
         Ok(answer)
     }
 
@@ -177,15 +167,9 @@ impl Stage {
         asked: Call,
         expected: &str,
     ) -> Result<(), StepError> {
-        let what = format!(
-            "answer to {} {} with ${}",
-            asked.method, asked.path, bearer.variable
-        );
+        let what = format!("answer to {} {} with ${}", asked.method, asked.path, bearer.variable);
         until(&what, expected, async || {
-            Ok(Seen::equal(
-                expected,
-                self.door.ask(bearer, asked).await?.verdict(),
-            ))
+            Ok(Seen::equal(expected, self.door.ask(bearer, asked).await?.verdict()))
         })
         .await
         .map(drop)
@@ -217,20 +201,13 @@ fn condition(key: Option<&ManagementKey>, type_: &str) -> String {
 }
 
 fn failed(command: &str, problem: impl ToString) -> StepError {
-    StepError::Command {
-        command: command.to_owned(),
-        problem: problem.to_string(),
-    }
+    StepError::Command { command: command.to_owned(), problem: problem.to_string() }
 }
 
 /// An argument as a shell takes it. None of ours has a quote in it.
 fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,".contains(c);
-    if arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{arg}'")
-    }
+    if arg.chars().all(plain) { arg.to_owned() } else { format!("'{arg}'") }
 }
 
 /// Says something.

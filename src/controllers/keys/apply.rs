@@ -64,25 +64,12 @@ pub(super) async fn apply<K: Key>(
         }
     };
     if read.view == SecretView::Foreign {
-        return Ok(Some(Applied {
-            key,
-            record,
-            secret_version: None,
-        }));
+        return Ok(Some(Applied { key, record, secret_version: None }));
     }
-    let desired = secret::desired(
-        &view,
-        &record,
-        token.as_ref(),
-        &context.shared.seal,
-        read.secret.as_ref(),
-    )?;
+    let desired =
+        secret::desired(&view, &record, token.as_ref(), &context.shared.seal, read.secret.as_ref())?;
     let version = write(&view, context, read.secret.as_ref(), &desired).await?;
-    Ok(version.map(|version| Applied {
-        key,
-        record,
-        secret_version: Some(version),
-    }))
+    Ok(version.map(|version| Applied { key, record, secret_version: Some(version) }))
 }
 
 async fn with_finalizer<K: Key>(key: &Arc<K>, context: &KeyContext<K>) -> Result<Arc<K>, Error> {
@@ -90,9 +77,7 @@ async fn with_finalizer<K: Key>(key: &Arc<K>, context: &KeyContext<K>) -> Result
         return Ok(Arc::clone(key));
     }
     let finalizers: Vec<_> = key.finalizers().iter().cloned().chain([finalizer()]).collect();
-    set_finalizers(&**key, context, &finalizers)
-        .await
-        .map(|key| context.written.remember(key))
+    set_finalizers(&**key, context, &finalizers).await.map(|key| context.written.remember(key))
 }
 
 /// Writes a key's finalizers if the key is still as it was read.
@@ -101,27 +86,18 @@ pub(super) async fn set_finalizers<K: Key>(
     context: &KeyContext<K>,
     all: &[String],
 ) -> Result<K, Error> {
-    let api: Api<K> = Api::namespaced(
-        context.shared.client.clone(),
-        &key.namespace().unwrap_or_default(),
-    );
+    let api: Api<K> = Api::namespaced(context.shared.client.clone(), &key.namespace().unwrap_or_default());
     let patch = json!({"metadata": {"resourceVersion": key.resource_version(), "finalizers": all}});
     let params = PatchParams {
         field_manager: Some(crate::cluster::client::FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
-    Ok(call(
-        "writing the key's finalizer",
-        api.patch(&key.name_any(), &params, &Patch::Merge(&patch)),
-    )
-    .await?)
+    Ok(call("writing the key's finalizer", api.patch(&key.name_any(), &params, &Patch::Merge(&patch)))
+        .await?)
 }
 
 fn mint(key: &KeyView<'_>, before: Option<Record>, now: Timestamp) -> Result<(Record, Option<Token>), Error> {
-    let id = before
-        .as_ref()
-        .and_then(|before| KeyId::parse(&before.id))
-        .map_or_else(KeyId::mint, Ok)?;
+    let id = before.as_ref().and_then(|before| KeyId::parse(&before.id)).map_or_else(KeyId::mint, Ok)?;
     let token = Token::mint(key.kind, id)?;
     Ok((record_of(id, &token, before, now), Some(token)))
 }
@@ -135,9 +111,7 @@ fn imported(token: &Token, now: Timestamp) -> Result<Record, Error> {
 fn record_of(id: KeyId, token: &Token, before: Option<Record>, now: Timestamp) -> Record {
     let newest = issue::next_generation(before.as_ref(), token.digest().to_string(), now);
     let issued_at = before.as_ref().map_or(now, |before| before.issued_at);
-    let still_good = before
-        .into_iter()
-        .flat_map(|before| before.without_retired(now).generations);
+    let still_good = before.into_iter().flat_map(|before| before.without_retired(now).generations);
     Record {
         id: id.to_string(),
         hint: token.hint(),
@@ -158,19 +132,10 @@ async fn write<K: Key>(
     let written = match found {
         Some(found) if secret::is_as_desired(found, desired) => return Ok(found.resource_version()),
         Some(_) => {
-            call(
-                "replacing the key's Secret",
-                secrets.replace(key.secret_name(), &as_latchkey(), desired),
-            )
-            .await
+            call("replacing the key's Secret", secrets.replace(key.secret_name(), &as_latchkey(), desired))
+                .await
         }
-        None => {
-            call(
-                "creating the key's Secret",
-                secrets.create(&as_latchkey(), desired),
-            )
-            .await
-        }
+        None => call("creating the key's Secret", secrets.create(&as_latchkey(), desired)).await,
     };
     match written {
         Ok(secret) => Ok(secret.resource_version()),

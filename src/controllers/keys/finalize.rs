@@ -27,19 +27,11 @@ pub(super) async fn finalize<K: Key>(key: &Arc<K>, context: &KeyContext<K>) -> R
         return Ok(Action::await_change());
     }
     let view = KeyView::of(&**key);
-    if !context
-        .shared
-        .looks_after_members(&context.shared.directory.membership(view.namespace))
-    {
+    if !context.shared.looks_after_members(&context.shared.directory.membership(view.namespace)) {
         return Ok(Action::await_change());
     }
     release_secret(&view, context).await?;
-    let rest: Vec<_> = key
-        .finalizers()
-        .iter()
-        .filter(|name| **name != finalizer())
-        .cloned()
-        .collect();
+    let rest: Vec<_> = key.finalizers().iter().filter(|name| **name != finalizer()).cloned().collect();
     match set_finalizers(&**key, context, &rest).await {
         Err(Error::Call(error)) if error.is_not_found() => {}
         other => drop(other?),
@@ -57,29 +49,15 @@ async fn release_secret<K: Key>(key: &KeyView<'_>, context: &KeyContext<K>) -> R
     }
     let released = match key.deletion_policy() {
         SecretDeletionPolicy::Delete => {
-            let as_read = Preconditions {
-                uid: found.uid(),
-                resource_version: found.resource_version(),
-            };
-            let params = DeleteParams {
-                preconditions: Some(as_read),
-                ..DeleteParams::default()
-            };
-            call(
-                "deleting the key's Secret",
-                secrets.delete(key.secret_name(), &params),
-            )
-            .await
-            .map(drop)
+            let as_read = Preconditions { uid: found.uid(), resource_version: found.resource_version() };
+            let params = DeleteParams { preconditions: Some(as_read), ..DeleteParams::default() };
+            call("deleting the key's Secret", secrets.delete(key.secret_name(), &params)).await.map(drop)
         }
         SecretDeletionPolicy::Retain => {
             let left = secret::abandoned(&found);
-            call(
-                "releasing the key's Secret",
-                secrets.replace(key.secret_name(), &as_latchkey(), &left),
-            )
-            .await
-            .map(drop)
+            call("releasing the key's Secret", secrets.replace(key.secret_name(), &as_latchkey(), &left))
+                .await
+                .map(drop)
         }
     };
     match released {

@@ -75,54 +75,35 @@ pub(super) fn surroundings<K: Key>(key: &KeyView<'_>, context: &KeyContext<K>) -
         return None;
     }
     // An issued key stays with the organization whose slot it holds until it is clear whose it is now.
-    let recorded = key.status.and_then(|status| {
-        status
-            .organization
-            .clone()
-            .filter(|_| !status.generations.is_empty())
-    });
+    let recorded =
+        key.status.and_then(|status| status.organization.clone().filter(|_| !status.generations.is_empty()));
     let name = match (&membership, recorded) {
         (Membership::Of(name), _) => name.clone(),
         (_, Some(recorded)) => recorded,
         _ => return status::unresolved(key, &membership).map(Surroundings::Unowned),
     };
     let organization = shared.organization(&name);
-    let terms = organization
-        .as_deref()
-        .map_or_else(|| gone(&name), OrganizationTerms::of);
+    let terms = organization.as_deref().map_or_else(|| gone(&name), OrganizationTerms::of);
     let admission = admission(key, &terms, organization.as_deref());
     let owner = owner_of(key, shared);
-    Some(Surroundings::Member(Box::new(Member {
-        membership,
-        terms,
-        owner,
-        admission,
-    })))
+    Some(Surroundings::Member(Box::new(Member { membership, terms, owner, admission })))
 }
 
 /// The terms of an organization that is gone: its keys are refused.
 fn gone(name: &str) -> OrganizationTerms {
     let terms = OrganizationTerms::of(&Organization::new(name, Default::default()));
-    OrganizationTerms {
-        management_enabled: false,
-        ..terms
-    }
+    OrganizationTerms { management_enabled: false, ..terms }
 }
 
 /// The state of a key's owner, as the cache has it.
 pub(in crate::controllers) fn owner_of(key: &KeyView<'_>, shared: &Shared) -> OwnerState {
-    let user = key.spec.owner.as_ref().and_then(|owner| {
-        shared
-            .users
-            .get(&ObjectRef::new(&owner.name).within(key.namespace))
-    });
+    let user = key
+        .spec
+        .owner
+        .as_ref()
+        .and_then(|owner| shared.users.get(&ObjectRef::new(&owner.name).within(key.namespace)));
     let uid = user.as_ref().and_then(|user| user.uid());
-    OwnerState::of(
-        key,
-        user.as_ref()
-            .zip(uid.as_deref())
-            .map(|(user, uid)| (uid, user.spec.disabled)),
-    )
+    OwnerState::of(key, user.as_ref().zip(uid.as_deref()).map(|(user, uid)| (uid, user.spec.disabled)))
 }
 
 fn admission(
@@ -133,24 +114,14 @@ fn admission(
     let Some(limit) = terms.limit(key.kind) else {
         return Some(Admission::NotNeeded);
     };
-    let slots = organization
-        .and_then(|found| found.status.as_ref())
-        .map_or(&[][..], |status| &status.slots);
+    let slots = organization.and_then(|found| found.status.as_ref()).map_or(&[][..], |status| &status.slots);
     if slots.iter().any(|slot| slot.uid == key.uid) {
         return Some(Admission::Held);
     }
-    let holders = || {
-        slots
-            .iter()
-            .map(|slot| format!("{}/{}", slot.namespace, slot.name))
-            .collect()
-    };
+    let holders = || slots.iter().map(|slot| format!("{}/{}", slot.namespace, slot.name)).collect();
     // A key that was issued is refused at the door until it has a slot again, and says so.
     let refused = slots.len() >= limit || organization.is_none() || key.was_issued();
-    refused.then(|| Admission::Waiting {
-        limit,
-        holders: holders(),
-    })
+    refused.then(|| Admission::Waiting { limit, holders: holders() })
 }
 
 /// The record and the Secret's version of a key of which neither spec nor Secret has changed, and for whose token
@@ -161,37 +132,18 @@ pub(super) fn unchanged_record<K: Key>(
     member: &Member,
     now: Timestamp,
 ) -> Option<(Record, String)> {
-    let status = key
-        .status
-        .filter(|status| status.observed_generation == key.generation)?;
+    let status = key.status.filter(|status| status.observed_generation == key.generation)?;
     let version = secret_version(status)?;
-    let stored = context
-        .shared
-        .secrets
-        .get(&ObjectRef::new(key.secret_name()).within(key.namespace))?;
+    let stored = context.shared.secrets.get(&ObjectRef::new(key.secret_name()).within(key.namespace))?;
     let record =
         Record::from_status(status).filter(|_| stored.resource_version().as_ref() == Some(&version))?;
     let tokens = match record.token {
-        TokenState::Held => record
-            .current()
-            .map(|current| current.digest.clone())
-            .into_iter()
-            .collect(),
+        TokenState::Held => record.current().map(|current| current.digest.clone()).into_iter().collect(),
         TokenState::Scrubbed | TokenState::Lost => Vec::new(),
     };
-    let view = SecretView::Ours {
-        record: Some(record.clone()),
-        tokens,
-    };
-    let unknown = Admission::Waiting {
-        limit: 0,
-        holders: Vec::new(),
-    };
-    let read = Inspected {
-        view,
-        secret: None,
-        import: None,
-    };
+    let view = SecretView::Ours { record: Some(record.clone()), tokens };
+    let unknown = Admission::Waiting { limit: 0, holders: Vec::new() };
+    let read = Inspected { view, secret: None, import: None };
     let admission = member.admission.as_ref().unwrap_or(&unknown);
     match issue::decide(&member.found(*key, admission, &read), now) {
         Issue::Keep(kept) if kept.token == record.token => Some((kept, version)),
@@ -208,19 +160,15 @@ pub(super) async fn inspect<K: Key>(
     certain: bool,
 ) -> Result<Inspected, Error> {
     let secrets: Api<Secret> = Api::namespaced(context.shared.client.clone(), key.namespace);
-    let marked = context
-        .shared
-        .secrets
-        .get(&ObjectRef::new(key.secret_name()).within(key.namespace))
-        .is_some();
+    let marked =
+        context.shared.secrets.get(&ObjectRef::new(key.secret_name()).within(key.namespace)).is_some();
     let secret = if certain || marked || key.was_issued() || met_foreign(key) {
         call("reading the key's Secret", secrets.get_opt(key.secret_name())).await?
     } else {
         None
     };
-    let view = secret.as_ref().map_or(SecretView::Absent, |secret| {
-        secret::view(key, secret, &context.shared.seal)
-    });
+    let view =
+        secret.as_ref().map_or(SecretView::Absent, |secret| secret::view(key, secret, &context.shared.seal));
     let import = match &key.spec.import_from {
         Some(source) if issue::recorded(*key, &view).is_none() => {
             let found = call("reading the Secret to import from", secrets.get_opt(&source.name)).await?;
@@ -233,9 +181,7 @@ pub(super) async fn inspect<K: Key>(
 
 /// Whether somebody else's Secret was in the way when the key was last looked at.
 fn met_foreign(key: &KeyView<'_>) -> bool {
-    let issued = key
-        .status
-        .and_then(|status| conditions::find(&status.conditions, conditions::ISSUED));
+    let issued = key.status.and_then(|status| conditions::find(&status.conditions, conditions::ISSUED));
     issued.is_some_and(|issued| issued.reason == "SecretConflict")
 }
 
@@ -248,11 +194,8 @@ fn import_view<K: Key>(
     let Some(ByteString(bytes)) = secret.and_then(|secret| secret.data?.remove(entry)) else {
         return (ImportView::Missing, None);
     };
-    let token = Token::from_existing(
-        String::from_utf8_lossy(&bytes)
-            .trim_end_matches(['\r', '\n'])
-            .to_owned(),
-    );
+    let token =
+        Token::from_existing(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
     if let Err(why) = import::check(&token) {
         return (ImportView::Refused(why), None);
     }

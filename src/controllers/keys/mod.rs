@@ -64,11 +64,7 @@ async fn reconcile_member<K: Key>(
         };
     };
     if let Some((record, version)) = gather::unchanged_record(&view, context, member, now) {
-        let applied = Applied {
-            key: Arc::clone(&key),
-            record,
-            secret_version: Some(version),
-        };
+        let applied = Applied { key: Arc::clone(&key), record, secret_version: Some(version) };
         return settle(applied, context, member, admission, now).await;
     }
     for attempt in 0..ATTEMPTS {
@@ -93,11 +89,7 @@ async fn settle<K: Key>(
     admission: &issue::Admission,
     now: Timestamp,
 ) -> Result<Action, Error> {
-    let Applied {
-        key,
-        record,
-        secret_version,
-    } = applied;
+    let Applied { key, record, secret_version } = applied;
     let view = KeyView::of(&*key);
     let issued = status::Issued {
         terms: &member.terms,
@@ -134,9 +126,7 @@ async fn withhold<K: Key>(
             | Reason::TokenInUse { .. }
     );
     let again = unwatched.then(|| now.saturating_add(issue::LOOK_AGAIN.signed()).unwrap_or(now));
-    Ok(context
-        .shared
-        .wake(again.or_else(|| view.spec.expires_at.filter(|end| *end > now))))
+    Ok(context.shared.wake(again.or_else(|| view.spec.expires_at.filter(|end| *end > now))))
 }
 
 /// Writes a status if it says something new, and tells what happened.
@@ -146,21 +136,14 @@ async fn write_status<K: Key>(key: &Arc<K>, context: &KeyContext<K>, status: Key
         return Ok(());
     }
     let notices = status::notices(before, &status);
-    let api: Api<K> = Api::namespaced(
-        context.shared.client.clone(),
-        &key.namespace().unwrap_or_default(),
-    );
+    let api: Api<K> = Api::namespaced(context.shared.client.clone(), &key.namespace().unwrap_or_default());
     let changed = key.with_status(status);
-    let answer = call(
-        "writing the key's status",
-        api.replace_status(&key.name_any(), &as_latchkey(), &changed),
-    )
-    .await?;
+    let answer =
+        call("writing the key's status", api.replace_status(&key.name_any(), &as_latchkey(), &changed))
+            .await?;
     context.written.remember(answer);
     // The first issue is plain from the key itself, and an Event for it would be one more write for every key.
-    let worth_telling = notices
-        .into_iter()
-        .filter(|notice: &Notice| notice.reason != "Issued");
+    let worth_telling = notices.into_iter().filter(|notice: &Notice| notice.reason != "Issued");
     let about = key.object_ref(&());
     worth_telling.for_each(|notice| context.shared.events.tell(&about, notice));
     Ok(())

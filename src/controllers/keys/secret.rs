@@ -58,9 +58,7 @@ pub(super) fn view(key: &KeyView<'_>, secret: &Secret, seal: &Seal) -> SecretVie
         .and_then(|(record, mac)| seal.open(key, record, mac));
     SecretView::Ours {
         record,
-        tokens: tokens(secret)
-            .map(|text| TokenDigest::of(text).to_string())
-            .collect(),
+        tokens: tokens(secret).map(|text| TokenDigest::of(text).to_string()).collect(),
     }
 }
 
@@ -71,11 +69,8 @@ pub(super) fn token_with(secret: &Secret, digest: &str) -> Option<Token> {
 }
 
 fn tokens(secret: &Secret) -> impl Iterator<Item = &str> {
-    let entries = secret
-        .data
-        .iter()
-        .flatten()
-        .filter_map(|(_, ByteString(bytes))| std::str::from_utf8(bytes).ok());
+    let entries =
+        secret.data.iter().flatten().filter_map(|(_, ByteString(bytes))| std::str::from_utf8(bytes).ok());
     entries.map(|text| text.strip_prefix(BEARER).unwrap_or(text))
 }
 
@@ -124,12 +119,7 @@ pub(super) fn desired(
     metadata.labels = Some(labels);
     metadata.annotations = Some(annotations);
     let data = data(&asked.entries, record, token);
-    Ok(Secret {
-        metadata,
-        data: Some(data),
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
-    })
+    Ok(Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() })
 }
 
 fn new_metadata(key: &KeyView<'_>) -> ObjectMeta {
@@ -145,11 +135,7 @@ fn data(
     record: &Record,
     token: Option<&Token>,
 ) -> BTreeMap<String, ByteString> {
-    let default = [
-        ("token".to_owned(), EntrySource::Token),
-        ("id".to_owned(), EntrySource::Id),
-    ]
-    .into();
+    let default = [("token".to_owned(), EntrySource::Token), ("id".to_owned(), EntrySource::Id)].into();
     let entries = if entries.is_empty() { &default } else { entries };
     let value = |source: &EntrySource| match source {
         EntrySource::Id => Some(record.id.clone()),
@@ -175,17 +161,10 @@ pub(super) fn abandoned(found: &Secret) -> Secret {
     let mut secret = found.clone();
     secret.metadata.managed_fields = None;
     secret.labels_mut().remove(&kind_label());
-    for name in [
-        key_annotation(),
-        record_annotation(),
-        seal_annotation(),
-        template_annotation(),
-    ] {
+    for name in [key_annotation(), record_annotation(), seal_annotation(), template_annotation()] {
         secret.annotations_mut().remove(&name);
     }
-    secret
-        .annotations_mut()
-        .insert(mark("revoked"), "true".to_owned());
+    secret.annotations_mut().insert(mark("revoked"), "true".to_owned());
     secret
 }
 

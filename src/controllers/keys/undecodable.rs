@@ -16,24 +16,15 @@ use std::sync::Arc;
 
 /// Writes the `Ready` condition of a key that can't be decoded. The key is refused whether or not that succeeds.
 pub(in crate::controllers) fn report<K: Key>(shared: Arc<Shared>, metadata: &ObjectMeta, problem: &str) {
-    let (namespace, name) = (
-        metadata.namespace.clone().unwrap_or_default(),
-        metadata.name.clone().unwrap_or_default(),
-    );
+    let (namespace, name) =
+        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
     tracing::error!(%namespace, %name, %problem, "a key can't be decoded and is refused");
     if !shared.looks_after_members(&shared.directory.membership(&namespace)) {
         return;
     }
-    let reason = Reason::Undecodable {
-        problem: problem.to_owned(),
-    };
-    let condition = conditions::condition(
-        conditions::READY,
-        false,
-        &reason,
-        metadata.generation,
-        shared.now(),
-    );
+    let reason = Reason::Undecodable { problem: problem.to_owned() };
+    let condition =
+        conditions::condition(conditions::READY, false, &reason, metadata.generation, shared.now());
     tokio::spawn(async move {
         let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), &namespace, &resource);
@@ -51,10 +42,7 @@ async fn write(
     let Some(found) = call("reading an undecodable key", api.get_opt(name)).await? else {
         return Ok(());
     };
-    let mut all = found.data["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let mut all = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let said = all
         .iter()
         .any(|old| old["type"] == conditions::READY && old["message"] == condition.message.as_str());
@@ -68,10 +56,5 @@ async fn write(
         field_manager: Some(crate::cluster::client::FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
-    call(
-        "writing the condition",
-        api.patch_status(name, &params, &Patch::Merge(&patch)),
-    )
-    .await
-    .map(drop)
+    call("writing the condition", api.patch_status(name, &params, &Patch::Merge(&patch))).await.map(drop)
 }

@@ -12,20 +12,11 @@ fn denied(spec: Value, change: impl FnOnce(&mut Issued)) -> Option<Denial> {
 fn a_good_key_is_allowed_and_named() {
     let issued = issued("ci", "1", json!({}));
     let index = index(&[&issued]);
-    let call = Call {
-        project: Some("shop"),
-        ..CALL
-    };
-    let credentials = Credentials {
-        token: issued.token.reveal(),
-        id: Some(issued.id()),
-    };
+    let call = Call { project: Some("shop"), ..CALL };
+    let credentials = Credentials { token: issued.token.reveal(), id: Some(issued.id()) };
     let grant = decide(&index, Ok(credentials), Some(&call), at(0)).ok().unwrap();
     let key = &grant.key;
-    assert_eq!(
-        (key.subject(), key.namespace(), key.name()),
-        ("ns/ci", "ns", "ci")
-    );
+    assert_eq!((key.subject(), key.namespace(), key.name()), ("ns/ci", "ns", "ci"));
     assert_eq!(
         (key.id().as_str(), key.kind(), key.organization()),
         (issued.id(), KeyKind::Management, "acme")
@@ -52,18 +43,12 @@ fn before_everything_is_listed_nothing_is_known() {
 fn what_the_request_lacks_is_said_first() {
     let issued = issued("ci", "1", json!({}));
     let index = index(&[&issued]);
-    let presented = Credentials {
-        token: issued.token.reveal(),
-        id: None,
-    };
+    let presented = Credentials { token: issued.token.reveal(), id: None };
     let error = |presented, call| decide(&index, presented, call, at(0)).err();
     assert_eq!(error(Ok(presented), None), Some(Denial::CallUnknown));
     assert_eq!(error(Err(Denial::NoToken), None), Some(Denial::CallUnknown));
     assert_eq!(error(Err(Denial::NoToken), Some(&CALL)), Some(Denial::NoToken));
-    let wrong = Credentials {
-        id: Some("3fK9aZ81bQ0x"),
-        ..presented
-    };
+    let wrong = Credentials { id: Some("3fK9aZ81bQ0x"), ..presented };
     assert_eq!(error(Ok(wrong), Some(&CALL)), Some(Denial::UnknownToken));
 }
 
@@ -76,10 +61,7 @@ fn an_unknown_key_and_a_wrong_secret_are_the_same() {
     assert_eq!(verify(&index, &issued.next_token()), Err(Denial::UnknownToken));
     let broken = issued.token.reveal()[..67].to_owned() + "_";
     for text in [broken, "garbage".to_owned(), String::new()] {
-        assert_eq!(
-            verify(&index, &Token::from_existing(text)),
-            Err(Denial::MalformedToken)
-        );
+        assert_eq!(verify(&index, &Token::from_existing(text)), Err(Denial::MalformedToken));
     }
 }
 
@@ -87,19 +69,10 @@ fn an_unknown_key_and_a_wrong_secret_are_the_same() {
 fn the_keys_state_refuses_it() {
     let owned = || json!({"owner": {"name": "jane"}});
     let recorded = |uid: &str| json!({"owner": {"name": "jane", "uid": uid}});
-    assert_eq!(
-        denied(json!({"suspended": true}), |_| {}),
-        Some(Denial::Suspended)
-    );
-    assert_eq!(
-        denied(json!({}), |key| key.set(json!({"expiresAt": at(0)}))),
-        Some(Denial::Expired)
-    );
+    assert_eq!(denied(json!({"suspended": true}), |_| {}), Some(Denial::Suspended));
+    assert_eq!(denied(json!({}), |key| key.set(json!({"expiresAt": at(0)}))), Some(Denial::Expired));
     assert_eq!(denied(owned(), |_| {}), Some(Denial::OwnerNotFound));
-    assert_eq!(
-        denied(owned(), |key| key.set(recorded("j"))),
-        Some(Denial::OwnerDeleted)
-    );
+    assert_eq!(denied(owned(), |key| key.set(recorded("j"))), Some(Denial::OwnerDeleted));
     assert_eq!(
         denied(json!({}), |key| key.set(json!({"organization": null}))),
         Some(Denial::OrganizationLocked)
@@ -109,16 +82,10 @@ fn the_keys_state_refuses_it() {
         Some(Denial::OrganizationLocked)
     );
     let deleting = |key: &mut Issued| key.key.metadata.deletion_timestamp = Some(at(0).into());
-    assert_eq!(
-        denied(json!({"suspended": true}), deleting),
-        Some(Denial::Revoked)
-    );
+    assert_eq!(denied(json!({"suspended": true}), deleting), Some(Denial::Revoked));
     let ready = json!({"type": "Ready", "status": "False", "reason": "Expired", "message": "",
         "lastTransitionTime": at(0)});
-    assert_eq!(
-        denied(json!({}), |key| key.set(json!({"conditions": [ready]}))),
-        Some(Denial::Expired)
-    );
+    assert_eq!(denied(json!({}), |key| key.set(json!({"conditions": [ready]}))), Some(Denial::Expired));
 }
 
 #[test]
@@ -179,72 +146,22 @@ fn the_call_is_held_against_the_policy() {
     });
     let issued = issued("ci", "1", spec);
     let index = index(&[&issued]);
-    let good = Call {
-        target: "/a/b?c",
-        address: "10.1.1.1".parse().ok(),
-        project: Some("shop"),
-        ..CALL
-    };
+    let good = Call { target: "/a/b?c", address: "10.1.1.1".parse().ok(), project: Some("shop"), ..CALL };
     let ask = |call: Call<'_>| ask(&index, &issued.token, &call, at(0)).err();
     assert_eq!(ask(good), None);
-    assert_eq!(
-        ask(Call {
-            target: "/a/../b",
-            ..good
-        }),
-        Some(Denial::PathNotCanonical)
-    );
-    assert_eq!(
-        ask(Call { target: "/b", ..good }),
-        Some(Denial::EndpointNotAllowed)
-    );
-    assert_eq!(
-        ask(Call {
-            method: "POST",
-            ..good
-        }),
-        Some(Denial::EndpointNotAllowed)
-    );
-    assert_eq!(
-        ask(Call {
-            address: "192.0.2.1".parse().ok(),
-            ..good
-        }),
-        Some(Denial::AddressNotAllowed)
-    );
-    assert_eq!(
-        ask(Call {
-            address: None,
-            ..good
-        }),
-        Some(Denial::AddressNotAllowed)
-    );
-    assert_eq!(
-        ask(Call {
-            project: Some("other"),
-            ..good
-        }),
-        Some(Denial::ProjectNotAllowed)
-    );
-    assert_eq!(
-        ask(Call {
-            project: None,
-            ..good
-        }),
-        Some(Denial::ProjectNotAllowed)
-    );
+    assert_eq!(ask(Call { target: "/a/../b", ..good }), Some(Denial::PathNotCanonical));
+    assert_eq!(ask(Call { target: "/b", ..good }), Some(Denial::EndpointNotAllowed));
+    assert_eq!(ask(Call { method: "POST", ..good }), Some(Denial::EndpointNotAllowed));
+    assert_eq!(ask(Call { address: "192.0.2.1".parse().ok(), ..good }), Some(Denial::AddressNotAllowed));
+    assert_eq!(ask(Call { address: None, ..good }), Some(Denial::AddressNotAllowed));
+    assert_eq!(ask(Call { project: Some("other"), ..good }), Some(Denial::ProjectNotAllowed));
+    assert_eq!(ask(Call { project: None, ..good }), Some(Denial::ProjectNotAllowed));
 }
 
 #[test]
 fn a_policy_that_does_not_compile_allows_nothing() {
     let rules = json!({"allow": [{"methods": ["GET"], "paths": ["/a", "not a path"]}]});
     assert_eq!(denied(rules, |_| {}), Some(Denial::EndpointNotAllowed));
-    assert_eq!(
-        denied(json!({"allow": []}), |_| {}),
-        Some(Denial::EndpointNotAllowed)
-    );
-    assert_eq!(
-        denied(json!({"allowedCIDRs": ["10.0.0.0/99"]}), |_| {}),
-        Some(Denial::AddressNotAllowed)
-    );
+    assert_eq!(denied(json!({"allow": []}), |_| {}), Some(Denial::EndpointNotAllowed));
+    assert_eq!(denied(json!({"allowedCIDRs": ["10.0.0.0/99"]}), |_| {}), Some(Denial::AddressNotAllowed));
 }

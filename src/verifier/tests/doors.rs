@@ -34,29 +34,18 @@ impl Door {
 
     fn request(&self, path: &str, headers: &[(&str, &str)]) -> RequestBuilder {
         let request = Client::new().request(Method::POST, format!("http://{}{path}", self.address));
-        headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value))
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        self.request(path, headers)
-            .body("never read")
-            .send()
-            .await
-            .unwrap()
+        self.request(path, headers).body("never read").send().await.unwrap()
     }
 
     /// Status and reason of an answer whose parts must agree.
     async fn reason(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
         let response = self.get(path, headers).await;
         let status = response.status().as_u16();
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let reason = header("x-latchkey-reason").unwrap_or_default();
         assert_eq!(header("www-authenticate").is_some(), status == 401);
         assert_eq!(header("x-latchkey-key").is_some(), status == 200);
@@ -90,56 +79,26 @@ async fn an_allowed_call_names_the_key() {
     }
     let second = door.get("/auth", &headers).await;
     assert!(second.headers().get("x-latchkey-project").is_none());
-    assert_ne!(
-        first.headers()["x-latchkey-decision"],
-        second.headers()["x-latchkey-decision"]
-    );
+    assert_ne!(first.headers()["x-latchkey-decision"], second.headers()["x-latchkey-decision"]);
 }
 
 #[tokio::test]
 async fn denials_say_why_and_nginx_hears_only_what_it_knows() {
-    let issued = issued(
-        "ci",
-        "1",
-        json!({"allow": [{"methods": ["GET"], "paths": ["/a"]}]}),
-    );
+    let issued = issued("ci", "1", json!({"allow": [{"methods": ["GET"], "paths": ["/a"]}]}));
     let door = Door::open(index(&[&issued])).await;
     let token = ("x-api-key", issued.token.reveal());
     let [method, uri] = FORWARDED;
     let other = ("x-forwarded-uri", "/b");
     let said = |status, reason: &str| (status, reason.to_owned());
     assert_eq!(door.reason("/auth", &[method, uri]).await, said(401, "NoToken"));
-    assert_eq!(
-        door.reason("/auth", &[method, other, token]).await,
-        said(403, "EndpointNotAllowed")
-    );
-    assert_eq!(
-        door.reason("/auth", &[uri, token]).await,
-        said(400, "CallUnknown")
-    );
-    assert_eq!(
-        door.reason("/auth", &[method, uri, uri, token]).await,
-        said(400, "CallUnknown")
-    );
-    assert_eq!(
-        door.reason("/auth?attributes=x", &[method, uri, token]).await,
-        said(400, "CallUnknown")
-    );
+    assert_eq!(door.reason("/auth", &[method, other, token]).await, said(403, "EndpointNotAllowed"));
+    assert_eq!(door.reason("/auth", &[uri, token]).await, said(400, "CallUnknown"));
+    assert_eq!(door.reason("/auth", &[method, uri, uri, token]).await, said(400, "CallUnknown"));
+    assert_eq!(door.reason("/auth?attributes=x", &[method, uri, token]).await, said(400, "CallUnknown"));
     // What nginx passes on of the client's own headers proves nothing.
-    assert_eq!(
-        door.reason("/auth/nginx", &[method, uri, token]).await,
-        said(403, "CallUnknown")
-    );
-    let original = [
-        ("x-original-method", "GET"),
-        ("x-original-uri", "/a"),
-        ("x-real-ip", "192.0.2.1"),
-    ];
-    assert_eq!(
-        door.reason("/auth/nginx", &[&original[..], &[token]].concat())
-            .await,
-        said(200, "")
-    );
+    assert_eq!(door.reason("/auth/nginx", &[method, uri, token]).await, said(403, "CallUnknown"));
+    let original = [("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-real-ip", "192.0.2.1")];
+    assert_eq!(door.reason("/auth/nginx", &[&original[..], &[token]].concat()).await, said(200, ""));
     assert_eq!(door.reason("/auth/nginx", &original).await, said(401, "NoToken"));
 }
 
@@ -147,10 +106,7 @@ async fn denials_say_why_and_nginx_hears_only_what_it_knows() {
 async fn before_the_index_is_complete_the_answer_is_503() {
     let door = Door::open(Index::new()).await;
     assert_eq!(door.reason("/auth", &FORWARDED).await, (503, "NotReady".into()));
-    assert_eq!(
-        door.reason("/auth/nginx", &FORWARDED).await,
-        (403, "NotReady".into())
-    );
+    assert_eq!(door.reason("/auth/nginx", &FORWARDED).await, (403, "NotReady".into()));
 }
 
 #[tokio::test]
@@ -161,10 +117,7 @@ async fn a_trusted_proxy_tells_the_callers_address() {
     let call = [method, uri, ("x-api-key", issued.token.reveal())];
     let with = |line: &'static str| [&call[..], &[("x-forwarded-for", line)]].concat();
     assert_eq!(door.reason("/auth", &with("192.0.2.7")).await.0, 200);
-    assert_eq!(
-        door.reason("/auth", &with("192.0.2.7, 198.51.100.1")).await.1,
-        "AddressNotAllowed"
-    );
+    assert_eq!(door.reason("/auth", &with("192.0.2.7, 198.51.100.1")).await.1, "AddressNotAllowed");
     assert_eq!(door.reason("/auth", &call).await.1, "AddressNotAllowed");
 }
 

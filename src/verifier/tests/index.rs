@@ -7,10 +7,7 @@ fn both_tokens_are_good_during_the_overlap() {
     let mut issued = issued("ci", "1", json!({}));
     let index = index(&[&issued]);
     let next = issued.next_token();
-    let generations = [
-        generation(2, &next, None),
-        generation(1, &issued.token, Some(at(60))),
-    ];
+    let generations = [generation(2, &next, None), generation(1, &issued.token, Some(at(60)))];
     issued.set(json!({"generations": generations}));
     index.applied(&issued.key);
     assert_eq!(ask(&index, &next, &CALL, at(59)), Ok("ci".into()));
@@ -43,10 +40,7 @@ fn a_deleted_key_answers_revoked_for_ten_minutes_and_never_comes_back() {
     assert_eq!(index.len(), 0);
     index.applied(&issued.key);
     assert_eq!(ask(&index, &issued.token, &CALL, at(599)), Err(Denial::Revoked));
-    assert_eq!(
-        ask(&index, &issued.token, &CALL, at(600)),
-        Err(Denial::UnknownToken)
-    );
+    assert_eq!(ask(&index, &issued.token, &CALL, at(600)), Err(Denial::UnknownToken));
     Feed::<ManagementKey>::restart(&index);
     index.applied(&issued.key);
     Feed::<ManagementKey>::complete(&index, at(600));
@@ -102,14 +96,10 @@ fn a_key_without_a_token_is_not_served() {
     let index = index(&[&key]);
     key.set(json!({"generations": []}));
     index.applied(&key.key);
-    assert_eq!(
-        (index.len(), verify(&index, &key.token)),
-        (0, Err(Denial::UnknownToken))
-    );
-    for broken in [
-        json!({"id": "short"}),
-        json!({"generations": [{"number": 1, "digest": "x", "issuedAt": at(0)}]}),
-    ] {
+    assert_eq!((index.len(), verify(&index, &key.token)), (0, Err(Denial::UnknownToken)));
+    for broken in
+        [json!({"id": "short"}), json!({"generations": [{"number": 1, "digest": "x", "issuedAt": at(0)}]})]
+    {
         key.set(broken);
         index.applied(&key.key);
         assert_eq!(index.len(), 0);
@@ -130,10 +120,7 @@ fn an_imported_token_is_found_and_its_successors_too() {
     let index = index(&[&key]);
     assert_eq!(verify(&index, &key.token), Ok("ci".into()));
     let next = key.next_token();
-    let generations = [
-        generation(2, &next, None),
-        generation(1, &key.token, Some(at(60))),
-    ];
+    let generations = [generation(2, &next, None), generation(1, &key.token, Some(at(60)))];
     key.set(json!({"generations": generations}));
     index.applied(&key.key);
     assert_eq!(verify(&index, &key.token), Ok("ci".into()));
@@ -153,11 +140,7 @@ fn a_token_serves_the_older_of_two_keys_until_it_is_gone() {
     young.key.metadata.creation_timestamp = Some(at(5).into());
     let mut old = importing("old", "2", token);
     for reversed in [false, true] {
-        let index = if reversed {
-            index(&[&old, &young])
-        } else {
-            index(&[&young, &old])
-        };
+        let index = if reversed { index(&[&old, &young]) } else { index(&[&young, &old]) };
         assert_eq!(verify(&index, &old.token), Ok("old".into()));
         // An update must not change whose turn it is.
         old.key.spec.suspended = true;

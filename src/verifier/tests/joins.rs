@@ -48,9 +48,7 @@ impl Told {
         let index = Index::new();
         complete(&index);
         Self {
-            keys: (0..KEYS)
-                .map(|n| issued(&format!("key-{n}"), &format!("k{n}"), json!({})))
-                .collect(),
+            keys: (0..KEYS).map(|n| issued(&format!("key-{n}"), &format!("k{n}"), json!({}))).collect(),
             known: BTreeMap::new(),
             organizations: BTreeMap::new(),
             user: None,
@@ -80,8 +78,7 @@ impl Told {
                 let organization = organization(which, number, true, &[]);
                 delete(&self.index, &organization, at(0));
                 let uid = organization.metadata.uid.unwrap();
-                self.organizations
-                    .retain(|_, told| told.metadata.uid.as_deref() != Some(&uid));
+                self.organizations.retain(|_, told| told.metadata.uid.as_deref() != Some(&uid));
                 self.gone.push(uid);
             }
             Step::User(number, disabled) => {
@@ -119,16 +116,12 @@ impl Told {
     /// What the controllers would say of the key.
     fn expected(&self, key: &ManagementKey) -> Option<Denial> {
         let view = KeyView::of(key);
-        let user = self
-            .user
-            .as_ref()
-            .map(|user| (user.metadata.uid.as_deref().unwrap(), user.spec.disabled));
+        let user = self.user.as_ref().map(|user| (user.metadata.uid.as_deref().unwrap(), user.spec.disabled));
         let owner = OwnerState::of(&view, user);
         let organization = self.organizations.get(view.status?.organization.as_deref()?);
         let terms = organization.map(OrganizationTerms::of);
-        let slots = organization
-            .and_then(|organization| organization.status.as_ref())
-            .map(|status| &status.slots);
+        let slots =
+            organization.and_then(|organization| organization.status.as_ref()).map(|status| &status.slots);
         let standing = Standing {
             owner_deleted: owner == OwnerState::Deleted,
             owner_unknown: owner == OwnerState::NotFound,

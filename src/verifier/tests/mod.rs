@@ -44,10 +44,7 @@ fn issued(name: &str, uid: &str, spec: Value) -> Issued {
 
 fn unissued(name: &str, uid: &str, spec: Value) -> ManagementKey {
     let mut merged = json!({"allow": [{"methods": ["*"], "paths": ["/**"]}]});
-    merged
-        .as_object_mut()
-        .unwrap()
-        .extend(spec.as_object().unwrap().clone());
+    merged.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     let mut key = ManagementKey::new(name, serde_json::from_value(merged).unwrap());
     key.metadata = metadata(Some("ns"), name, uid);
     key
@@ -69,10 +66,7 @@ impl Issued {
     /// Changes the status by JSON.
     fn set(&mut self, status: Value) {
         let mut merged = serde_json::to_value(&self.key.status).unwrap();
-        merged
-            .as_object_mut()
-            .unwrap()
-            .extend(status.as_object().unwrap().clone());
+        merged.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
         self.key.status = Some(serde_json::from_value(merged).unwrap());
     }
 
@@ -134,19 +128,11 @@ where
     Feed::<K>::deleted(index, object.meta(), now);
 }
 
-const CALL: Call<'static> = Call {
-    method: "GET",
-    target: "/a",
-    address: None,
-    project: None,
-};
+const CALL: Call<'static> = Call { method: "GET", target: "/a", address: None, project: None };
 
 /// What a token gets, with the name of the key or the reason.
 fn ask(index: &Index, token: &Token, call: &Call<'_>, now: Timestamp) -> Result<String, Denial> {
-    let credentials = Credentials {
-        token: token.reveal(),
-        id: None,
-    };
+    let credentials = Credentials { token: token.reveal(), id: None };
     decide(index, Ok(credentials), Some(call), now).map(|grant| grant.key.name().to_owned())
 }
 

@@ -121,8 +121,7 @@ impl Cluster {
         self.made += 1;
         let issued = issued(&format!("key-{name}"), &uid, json!({}));
         self.events.push(Event::Applied(issued.key.clone()));
-        self.tokens
-            .push((uid, Token::from_existing(issued.token.reveal().to_owned())));
+        self.tokens.push((uid, Token::from_existing(issued.token.reveal().to_owned())));
         self.keys[name] = Some(issued);
     }
 
@@ -161,13 +160,7 @@ impl Cluster {
     /// A list is a consistent picture of the moment at which it begins.
     fn restart(&mut self) {
         Feed::<ManagementKey>::restart(&self.index);
-        self.list = Some(
-            self.keys
-                .iter()
-                .flatten()
-                .map(|issued| issued.key.clone())
-                .collect(),
-        );
+        self.list = Some(self.keys.iter().flatten().map(|issued| issued.key.clone()).collect());
         self.listed.clear();
         self.events.clear();
     }
@@ -184,12 +177,8 @@ impl Cluster {
         }
         if self.list.take().is_some() {
             Feed::<ManagementKey>::complete(&self.index, at(0));
-            let unlisted: Vec<_> = self
-                .told
-                .keys()
-                .filter(|uid| !self.listed.contains(*uid))
-                .cloned()
-                .collect();
+            let unlisted: Vec<_> =
+                self.told.keys().filter(|uid| !self.listed.contains(*uid)).cloned().collect();
             unlisted.iter().for_each(|uid| self.bury(uid));
         }
     }
@@ -210,11 +199,7 @@ impl Cluster {
 
     fn verified(&self) -> BTreeSet<&str> {
         let good = |(_, token): &&(String, Token)| verify(&self.index, token).is_ok();
-        self.tokens
-            .iter()
-            .filter(good)
-            .map(|(uid, _)| uid.as_str())
-            .collect()
+        self.tokens.iter().filter(good).map(|(uid, _)| uid.as_str()).collect()
     }
 }
 

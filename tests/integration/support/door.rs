@@ -23,29 +23,19 @@ impl Answer {
 
     /// `Allowed`, or the reason of the denial.
     pub fn verdict(&self) -> String {
-        if self.status == 200 {
-            "Allowed".into()
-        } else {
-            self.header("x-latchkey-reason").to_owned()
-        }
+        if self.status == 200 { "Allowed".into() } else { self.header("x-latchkey-reason").to_owned() }
     }
 }
 
 impl Door {
     pub fn new(address: &str) -> Self {
-        Self {
-            client: reqwest::Client::new(),
-            url: format!("http://{address}/auth"),
-        }
+        Self { client: reqwest::Client::new(), url: format!("http://{address}/auth") }
     }
 
     /// Asks about a call with these headers; `None` if nobody answers.
     pub async fn ask(&self, method: &str, uri: &str, headers: &[(&str, &str)]) -> Option<Answer> {
-        let mut request = self
-            .client
-            .get(&self.url)
-            .header("x-forwarded-method", method)
-            .header("x-forwarded-uri", uri);
+        let mut request =
+            self.client.get(&self.url).header("x-forwarded-method", method).header("x-forwarded-uri", uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -55,11 +45,7 @@ impl Door {
     pub async fn answer(&self, request: reqwest::RequestBuilder) -> Option<Answer> {
         let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let answer = Answer {
-            status,
-            headers,
-            body: response.text().await.ok()?,
-        };
+        let answer = Answer { status, headers, body: response.text().await.ok()? };
         World::get().saw(format!("{answer:?}"));
         Some(answer)
     }
@@ -76,19 +62,13 @@ impl Door {
     /// Asks whether a token may do the simplest call.
     pub async fn try_token(&self, token: &str) -> String {
         let bearer = format!("Bearer {token}");
-        let answer = self
-            .ask("GET", "/management/v1/projects", &[("authorization", &bearer)])
-            .await;
+        let answer = self.ask("GET", "/management/v1/projects", &[("authorization", &bearer)]).await;
         answer.map_or_else(|| "no answer".to_owned(), |answer| answer.verdict())
     }
 
     /// Waits until the door says so about a token.
     pub async fn says(&self, token: &str, verdict: &str) {
-        eventually(
-            &format!("the door says {verdict}"),
-            || self.try_token(token),
-            |said| said == verdict,
-        )
-        .await;
+        eventually(&format!("the door says {verdict}"), || self.try_token(token), |said| said == verdict)
+            .await;
     }
 }

@@ -33,19 +33,12 @@ impl Lab {
     /// Makes a namespace. Its organization comes with [`Lab::organization`].
     pub async fn open(world: &'static World, test: &str) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let short: String = test
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(20)
-            .collect();
+        let short: String = test.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
         let name = format!("t{number}-{short}");
         let client = world.client.clone();
         let namespace =
             serde_json::from_value(json!({"metadata": {"name": name, "labels": {"org": name}}})).unwrap();
-        Api::<Namespace>::all(client.clone())
-            .create(&PostParams::default(), &namespace)
-            .await
-            .unwrap();
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
         Self {
             world,
             keys: Api::namespaced(client.clone(), &name),
@@ -65,8 +58,7 @@ impl Lab {
 
     /// Makes the organization, looked after by the operators that the test starts from the recipe.
     pub async fn sharded_organization(&self, spec: Value) -> Recipe {
-        self.make_organization(&self.name, spec, json!({"latchkey.dev/shard": self.name}))
-            .await;
+        self.make_organization(&self.name, spec, json!({"latchkey.dev/shard": self.name})).await;
         self.recipe("operator")
     }
 
@@ -81,15 +73,10 @@ impl Lab {
 
     pub async fn make_organization(&self, name: &str, spec: Value, labels: Value) {
         let mut full = json!({"namespaceSelector": {"matchLabels": {"org": self.name}}});
-        full.as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let organization = json!({"metadata": {"name": name, "labels": labels}, "spec": full});
         let organization: Organization = typed(organization, "Organization");
-        self.organizations
-            .create(&PostParams::default(), &organization)
-            .await
-            .unwrap();
+        self.organizations.create(&PostParams::default(), &organization).await.unwrap();
     }
 
     pub async fn door(&self) -> &Door {
@@ -102,35 +89,24 @@ impl Lab {
 
     pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<ManagementKey> {
         let mut full = json!({"allow": [{"methods": ["GET"], "paths": ["/management/**"]}]});
-        full.as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let key = typed(json!({"metadata": {"name": name}, "spec": full}), "ManagementKey");
         self.keys.create(&PostParams::default(), &key).await
     }
 
     pub async fn user(&self, name: &str) {
-        let user = typed(
-            json!({"metadata": {"name": name}, "spec": {"email": "jane@example.com"}}),
-            "User",
-        );
+        let user = typed(json!({"metadata": {"name": name}, "spec": {"email": "jane@example.com"}}), "User");
         self.users.create(&PostParams::default(), &user).await.unwrap();
     }
 
     pub async fn patch(&self, name: &str, spec: Value) -> ManagementKey {
         let patch = json!({ "spec": spec });
-        self.keys
-            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap()
+        self.keys.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap()
     }
 
     pub async fn patch_organization(&self, spec: Value) {
         let patch = json!({ "spec": spec });
-        self.organizations
-            .patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap();
+        self.organizations.patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     pub async fn delete(&self, name: &str) {
@@ -144,27 +120,18 @@ impl Lab {
         what: &str,
         wanted: impl Fn(&ManagementKey) -> bool,
     ) -> ManagementKey {
-        let wait = await_condition(self.keys.clone(), name, |key: Option<&ManagementKey>| {
-            key.is_some_and(&wanted)
-        });
+        let wait =
+            await_condition(self.keys.clone(), name, |key: Option<&ManagementKey>| key.is_some_and(&wanted));
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(key) => key.unwrap().unwrap(),
-            Err(_) => panic!(
-                "{name}: {what}; it is {:#?}",
-                self.keys.get(name).await.map(|key| key.status)
-            ),
+            Err(_) => panic!("{name}: {what}; it is {:#?}", self.keys.get(name).await.map(|key| key.status)),
         }
     }
 
     /// Waits until a key is gone.
     pub async fn gone(&self, name: &str) {
-        let wait = await_condition(self.keys.clone(), name, |key: Option<&ManagementKey>| {
-            key.is_none()
-        });
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .expect("the key is gone")
-            .unwrap();
+        let wait = await_condition(self.keys.clone(), name, |key: Option<&ManagementKey>| key.is_none());
+        tokio::time::timeout(PATIENCE, wait).await.expect("the key is gone").unwrap();
     }
 
     /// Waits until a key's `Ready` condition has a status and reason that belong to its present spec.
@@ -219,10 +186,9 @@ impl Lab {
         });
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(organization) => organization.unwrap().unwrap(),
-            Err(_) => panic!(
-                "{name}: {what}; it is {:#?}",
-                self.organizations.get(name).await.map(|o| o.status)
-            ),
+            Err(_) => {
+                panic!("{name}: {what}; it is {:#?}", self.organizations.get(name).await.map(|o| o.status))
+            }
         }
     }
 
@@ -231,13 +197,7 @@ impl Lab {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
         let fields = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
         let ask = || async {
-            events
-                .list(&fields)
-                .await
-                .unwrap()
-                .items
-                .into_iter()
-                .find_map(|event| event.message)
+            events.list(&fields).await.unwrap().items.into_iter().find_map(|event| event.message)
         };
         let what = format!("an Event {reason} about {object}");
         super::eventually(&what, ask, Option::is_some).await.unwrap()
@@ -246,12 +206,7 @@ impl Lab {
 
 /// Status, reason and message of a condition.
 pub fn condition(key: &ManagementKey, type_: &str) -> Option<(String, String, String)> {
-    let found = key
-        .status
-        .as_ref()?
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == type_)?;
+    let found = key.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == type_)?;
     Some((found.status.clone(), found.reason.clone(), found.message.clone()))
 }
 
@@ -260,9 +215,7 @@ pub fn is_ready(key: &ManagementKey) -> bool {
 }
 
 pub fn message(key: &ManagementKey) -> String {
-    condition(key, "Ready")
-        .map(|(.., message)| message)
-        .unwrap_or_default()
+    condition(key, "Ready").map(|(.., message)| message).unwrap_or_default()
 }
 
 pub fn digest(key: &ManagementKey) -> String {
@@ -282,9 +235,7 @@ pub fn in_seconds(seconds: i64) -> String {
 }
 
 pub async fn within<T>(limit: Duration, what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(limit, wait)
-        .await
-        .unwrap_or_else(|_| panic!("not within {limit:?}: {what}"))
+    tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("not within {limit:?}: {what}"))
 }
 
 pub fn versions<K: ResourceExt>(objects: &[K]) -> Vec<(String, String)> {

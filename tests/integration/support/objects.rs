@@ -22,10 +22,7 @@ pub async fn all(client: &Client) -> Vec<(String, String)> {
             found.extend(list.items.into_iter().map(|object| {
                 let name = object.metadata.name.clone().unwrap_or_default();
                 let namespace = object.metadata.namespace.clone().unwrap_or_default();
-                (
-                    format!("{} {namespace}/{name}", resource.kind),
-                    serde_json::to_string(&object).unwrap(),
-                )
+                (format!("{} {namespace}/{name}", resource.kind), serde_json::to_string(&object).unwrap())
             }));
         }
     }

@@ -32,6 +32,8 @@ pub struct Recipe {
     kubeconfig: PathBuf,
     args: Vec<String>,
     log: PathBuf,
+    http: String,
+    admin: String,
 }
 
 impl Recipe {
@@ -50,34 +52,30 @@ impl Recipe {
             kubeconfig: place,
             args: args.iter().map(|arg| (*arg).into()).collect(),
             log,
+            http: free_address(),
+            admin: free_address(),
         }
     }
 
     /// Starts the operator without waiting for anything.
     pub async fn spawn(&self) -> Operator {
-        let (http, admin) = (free_address(), free_address());
+        let Self { http, admin, .. } = self;
         let mut command = Command::new("/bin/sh");
         command.args(["-c", GUARD, "guard"]).arg(&self.log).arg(binary());
-        command
-            .args(["run", "--http", &http, "--admin", &admin])
-            .args(&self.args);
+        command.args(["run", "--http", http, "--admin", admin]).args(&self.args);
         command
             .env("KUBECONFIG", &self.kubeconfig)
             .env_remove("RUST_LOG")
             .env("RUST_LOG", "debug,hyper_util=info");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut guard = command.spawn().unwrap();
         let mut lines = BufReader::new(guard.stdout.take().unwrap()).lines();
         let pid = lines.next_line().await.unwrap().expect("a pid");
         Operator {
-            door: Door::new(&http),
+            door: Door::new(http),
             user: self.user.clone(),
             pid,
-            admin,
+            admin: admin.clone(),
             lines,
             _guard: guard,
         }
@@ -97,37 +95,23 @@ impl Operator {
 
     pub async fn ready(&self) {
         let ask = || async {
-            reqwest::get(format!("http://{}/readyz", self.admin))
-                .await
-                .is_ok_and(|a| a.status() == 200)
+            reqwest::get(format!("http://{}/readyz", self.admin)).await.is_ok_and(|a| a.status() == 200)
         };
         eventually("the operator is ready", ask, |ready| *ready).await;
     }
 
     pub async fn metrics(&self) -> String {
-        reqwest::get(format!("http://{}/metrics", self.admin))
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
+        reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
     }
 
     pub async fn signal(&self, name: &str) {
-        Command::new("kill")
-            .args([&format!("-{name}"), &self.pid])
-            .status()
-            .await
-            .unwrap();
+        Command::new("kill").args([&format!("-{name}"), &self.pid]).status().await.unwrap();
     }
 
     /// Waits for the operator's end: its exit code, and how long that took.
     pub async fn ended(&mut self) -> (String, Duration) {
         let begun = Instant::now();
-        let code = tokio::time::timeout(PATIENCE, self.lines.next_line())
-            .await
-            .expect("an end")
-            .unwrap();
+        let code = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.expect("an end").unwrap();
         (code.unwrap_or_default(), begun.elapsed())
     }
 }
@@ -137,9 +121,5 @@ fn binary() -> &'static str {
 }
 
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

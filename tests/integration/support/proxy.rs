@@ -33,12 +33,7 @@ struct Shared {
 
 impl Proxy {
     pub async fn start(client: Client, fault: Fault) -> Self {
-        let shared = Arc::new(Shared {
-            client,
-            fault,
-            writes: AtomicUsize::new(0),
-            reached: Notify::new(),
-        });
+        let shared = Arc::new(Shared { client, fault, writes: AtomicUsize::new(0), reached: Notify::new() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let router = Router::new().fallback(forward).with_state(Arc::clone(&shared));
@@ -81,9 +76,6 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request<Body>) -> R
     }
     match answer {
         Ok(answer) => answer.map(Body::new),
-        Err(error) => Response::builder()
-            .status(502)
-            .body(Body::from(error.to_string()))
-            .unwrap(),
+        Err(error) => Response::builder().status(502).body(Body::from(error.to_string())).unwrap(),
     }
 }

@@ -39,17 +39,10 @@ impl World {
         let runtime = Runtime::new().unwrap();
         // It takes $KUBEBUILDER_ASSETS first, then its cache, and says what it does otherwise.
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/install");
-        let binaries = runtime
-            .block_on(Binaries::install(&script))
-            .expect("the control plane's programs");
+        let binaries = runtime.block_on(Binaries::install(&script)).expect("the control plane's programs");
         let (cluster, client) = runtime.block_on(async {
-            let options = Options {
-                data_dir: None,
-                audit_log: true,
-            };
-            let cluster = LocalCluster::start(&binaries, options)
-                .await
-                .expect("a control plane");
+            let options = Options { data_dir: None, audit_log: true };
+            let cluster = LocalCluster::start(&binaries, options).await.expect("a control plane");
             let client = Client::try_from(cluster.admin()).unwrap();
             install_definitions(&client).await;
             (cluster, client)
@@ -79,9 +72,7 @@ impl World {
 
     /// The operator that looks after all organizations without a shard.
     pub async fn operator(&self) -> &Operator {
-        self.shared
-            .get_or_init(|| Operator::start(self, "shared", &[]))
-            .await
+        self.shared.get_or_init(|| Operator::start(self, "shared", &[])).await
     }
 
     pub fn folder(&self) -> &Path {
@@ -123,11 +114,7 @@ impl World {
             .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
             .filter(|event| event["objectRef"]["resource"] != "leases")
             .map(|event| {
-                format!(
-                    "{} {}",
-                    event["verb"].as_str().unwrap(),
-                    event["requestURI"].as_str().unwrap()
-                )
+                format!("{} {}", event["verb"].as_str().unwrap(), event["requestURI"].as_str().unwrap())
             })
             .collect()
     }
@@ -146,28 +133,12 @@ impl World {
         let pattern = regex::Regex::new(token::PATTERN).unwrap();
         let mut texts: Vec<(String, String)> = Vec::new();
         for log in self.logs.lock().unwrap().iter() {
-            texts.push((
-                log.display().to_string(),
-                fs::read_to_string(log).unwrap_or_default(),
-            ));
+            texts.push((log.display().to_string(), fs::read_to_string(log).unwrap_or_default()));
         }
-        texts.push((
-            "the audit log".into(),
-            fs::read_to_string(&self.audit_log).unwrap_or_default(),
-        ));
-        texts.extend(
-            self.transcript
-                .lock()
-                .unwrap()
-                .iter()
-                .map(|text| ("an answer".into(), text.clone())),
-        );
+        texts.push(("the audit log".into(), fs::read_to_string(&self.audit_log).unwrap_or_default()));
+        texts.extend(self.transcript.lock().unwrap().iter().map(|text| ("an answer".into(), text.clone())));
         let objects = self.block_on(objects::all(&self.client));
-        texts.extend(
-            objects
-                .into_iter()
-                .filter(|(place, _)| !place.starts_with("Secret ")),
-        );
+        texts.extend(objects.into_iter().filter(|(place, _)| !place.starts_with("Secret ")));
         let found = texts.iter().filter(|(_, text)| pattern.is_match(text));
         let leaks: Vec<_> = found.map(|(place, _)| place.clone()).collect();
         eprintln!("looked for tokens in {} logs, answers and objects", texts.len());
@@ -175,11 +146,10 @@ impl World {
     }
 
     pub fn stop(&self) {
-        self.block_on(async {
-            if let Some(cluster) = self.cluster.lock().unwrap().take() {
-                let _ = cluster.stop().await;
-            }
-        });
+        let cluster = self.cluster.lock().unwrap().take();
+        if let Some(cluster) = cluster {
+            let _ = self.block_on(cluster.stop());
+        }
     }
 }
 
@@ -190,15 +160,9 @@ async fn install_definitions(client: &Client) {
     }
     for crd in definitions() {
         let name = crd.metadata.name.unwrap();
-        await_condition(api.clone(), &name, conditions::is_crd_established())
-            .await
-            .unwrap();
+        await_condition(api.clone(), &name, conditions::is_crd_established()).await.unwrap();
     }
-    let served = || async {
-        Api::<ManagementKey>::all(client.clone())
-            .list(&Default::default())
-            .await
-            .is_ok()
-    };
+    let served =
+        || async { Api::<ManagementKey>::all(client.clone()).list(&Default::default()).await.is_ok() };
     super::eventually(ManagementKey::crd_name(), served, |served| *served).await;
 }

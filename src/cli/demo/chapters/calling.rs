@@ -11,11 +11,7 @@ use crate::{
 };
 
 /// A call that no key of the walk allows.
-const CHAT: Call = Call {
-    method: "POST",
-    path: "/v1/chat/completions",
-    project: None,
-};
+const CHAT: Call = Call { method: "POST", path: "/v1/chat/completions", project: None };
 
 const INVENTED: &str = "lk_mk_000000000000_invented";
 
@@ -32,10 +28,7 @@ pub(super) async fn call(stage: &Stage) -> Result<Bearer, StepError> {
     stage.curl(&token, CHAT, "403 EndpointNotAllowed").await?;
     say("\nAn invented token is refused before anything is looked up: its checksum is wrong.");
     command(&format!("INVENTED={INVENTED}"));
-    let invented = Bearer {
-        variable: "INVENTED",
-        token: Token::from_existing(INVENTED.to_owned()),
-    };
+    let invented = Bearer { variable: "INVENTED", token: Token::from_existing(INVENTED.to_owned()) };
     stage.curl(&invented, LIST_PROJECTS, "401 MalformedToken").await?;
     Ok(token)
 }
@@ -46,7 +39,5 @@ fn tells_whose_key_it_is(answer: &Answer) -> Result<(), StepError> {
         ("x-latchkey-kind", "ManagementKey"),
         ("x-latchkey-organization", "acme"),
     ];
-    expected
-        .into_iter()
-        .try_for_each(|(name, value)| expect(name, value, answer.header(name)))
+    expected.into_iter().try_for_each(|(name, value)| expect(name, value, answer.header(name)))
 }

@@ -18,16 +18,10 @@ const TIGHT: Duration = Duration::from_millis(1);
 
 pub(super) async fn suspend(stage: &Stage, token: &Bearer) -> Result<(), StepError> {
     say("\nA suspended key is refused until it is resumed. It keeps its slot and its token.");
-    stage
-        .kubectl(r#"patch mk console -n acme-prod --type merge -p {"spec":{"suspended":true}}"#)
-        .await?;
-    stage
-        .until_answer_is(token, LIST_PROJECTS, "403 Suspended")
-        .await?;
+    stage.kubectl(r#"patch mk console -n acme-prod --type merge -p {"spec":{"suspended":true}}"#).await?;
+    stage.until_answer_is(token, LIST_PROJECTS, "403 Suspended").await?;
     stage.curl(token, LIST_PROJECTS, "403 Suspended").await?;
-    stage
-        .kubectl(r#"patch mk console -n acme-prod --type merge -p {"spec":{"suspended":false}}"#)
-        .await?;
+    stage.kubectl(r#"patch mk console -n acme-prod --type merge -p {"spec":{"suspended":false}}"#).await?;
     stage.until_answer_is(token, LIST_PROJECTS, "200").await?;
     checked("the same token is accepted again");
     Ok(())
@@ -74,21 +68,15 @@ pub(super) async fn close_window(stage: &Stage, token: &Bearer) -> Result<(), St
         "\nThe token of `console` is for a person to copy. After the organization's reveal window it is taken\n\
          out of the cluster, and only its digest stays. Fifteen minutes are long for a demo:",
     );
-    stage
-        .kubectl(r#"patch organizations acme --type merge -p {"spec":{"revealWindow":"1s"}}"#)
-        .await?;
-    stage
-        .until_condition_is("console", conditions::ISSUED, "True TokenScrubbed")
-        .await?;
+    stage.kubectl(r#"patch organizations acme --type merge -p {"spec":{"revealWindow":"1s"}}"#).await?;
+    stage.until_condition_is("console", conditions::ISSUED, "True TokenScrubbed").await?;
     until("entries of Secret console", "id", async || {
         let found = call("reading a Secret", stage.secrets().get("console")).await?;
         let entries: Vec<_> = found.data.unwrap_or_default().into_keys().collect();
         Ok(Seen::equal("id", entries.join(", ")))
     })
     .await?;
-    stage
-        .kubectl("get secret console -n acme-prod -o jsonpath={.data}")
-        .await?;
+    stage.kubectl("get secret console -n acme-prod -o jsonpath={.data}").await?;
     stage
         .kubectl(
             r#"get mk console -n acme-prod -o jsonpath={.status.conditions[?(@.type=="Issued")].message}"#,

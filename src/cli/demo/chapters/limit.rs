@@ -19,19 +19,13 @@ pub(super) async fn limit(stage: &Stage) -> Result<(), StepError> {
     stage.kubectl("apply -f demo/three-more.yaml").await?;
     until_slots_are(stage, "5 of 5, 0 waiting").await?;
     stage.kubectl("apply -f demo/sixth.yaml").await?;
-    stage
-        .until_condition_is("sixth", conditions::READY, "False LimitReached")
-        .await?;
+    stage.until_condition_is("sixth", conditions::READY, "False LimitReached").await?;
     until_slots_are(stage, "5 of 5, 1 waiting").await?;
     stage.kubectl("get mk -n acme-prod").await?;
     stage.kubectl("get organizations acme").await?;
     names_the_holders(stage).await?;
     let secret = call("looking for a Secret", stage.secrets().get_opt("sixth")).await?;
-    expect(
-        "Secret of the waiting key",
-        "none",
-        secret.map_or("none", |_| "one"),
-    )?;
+    expect("Secret of the waiting key", "none", secret.map_or("none", |_| "one"))?;
     checked("the message names the five holders, and the waiting key has no Secret");
     admitted_by_itself(stage).await
 }
@@ -40,10 +34,7 @@ async fn until_slots_are(stage: &Stage, expected: &str) -> Result<(), StepError>
     let organizations: Api<Organization> = Api::all(stage.client.clone());
     until("slots of organization acme", expected, async || {
         let found = call("reading an organization", organizations.get("acme")).await?;
-        let counts = found
-            .status
-            .and_then(|status| status.management_keys)
-            .unwrap_or_default();
+        let counts = found.status.and_then(|status| status.management_keys).unwrap_or_default();
         let seen = format!("{} of {}, {} waiting", counts.held, counts.limit, counts.waiting);
         Ok(Seen::equal(expected, seen))
     })
@@ -57,23 +48,15 @@ async fn names_the_holders(stage: &Stage) -> Result<(), StepError> {
         .await?;
     let is_named = |holder: &&str| message.contains(&format!("acme-prod/{holder}"));
     let named: Vec<_> = HOLDERS.into_iter().filter(is_named).collect();
-    expect(
-        "holders that the message names",
-        HOLDERS.join(", "),
-        named.join(", "),
-    )
+    expect("holders that the message names", HOLDERS.join(", "), named.join(", "))
 }
 
 async fn admitted_by_itself(stage: &Stage) -> Result<(), StepError> {
     say("\nDelete one of the five, and the waiting key gets its slot without being touched.");
     stage.kubectl("delete mk reports -n acme-prod").await?;
     let deleted = Instant::now();
-    stage
-        .until_condition_is("sixth", conditions::READY, "True Active")
-        .await?;
+    stage.until_condition_is("sixth", conditions::READY, "True Active").await?;
     let took = deleted.elapsed().as_millis();
-    checked(&format!(
-        "key sixth was Ready at most {took} ms after kubectl's return"
-    ));
+    checked(&format!("key sixth was Ready at most {took} ms after kubectl's return"));
     stage.kubectl("get mk -n acme-prod").await.map(drop)
 }

@@ -17,28 +17,15 @@ pub(super) use declaring::install;
 
 /// What the commands of the walk read, beside the kubeconfig.
 pub(super) const FILES: [(&str, &str); 5] = [
-    (
-        "examples/organization.yaml",
-        include_str!("../../../../examples/organization.yaml"),
-    ),
-    (
-        "examples/people.yaml",
-        include_str!("../../../../examples/people.yaml"),
-    ),
-    (
-        "examples/managementkey.yaml",
-        include_str!("../../../../examples/managementkey.yaml"),
-    ),
+    ("examples/organization.yaml", include_str!("../../../../examples/organization.yaml")),
+    ("examples/people.yaml", include_str!("../../../../examples/people.yaml")),
+    ("examples/managementkey.yaml", include_str!("../../../../examples/managementkey.yaml")),
     ("demo/three-more.yaml", include_str!("three-more.yaml")),
     ("demo/sixth.yaml", include_str!("sixth.yaml")),
 ];
 
 /// A call that every key of the walk allows.
-const LIST_PROJECTS: Call = Call {
-    method: "GET",
-    path: "/management/v1/projects",
-    project: None,
-};
+const LIST_PROJECTS: Call = Call { method: "GET", path: "/management/v1/projects", project: None };
 
 /// All chapters after the installation.
 pub(super) async fn walk(stage: &Stage) -> Result<(), DemoError> {
@@ -57,8 +44,5 @@ pub(super) async fn chapter<T>(
     steps: impl Future<Output = Result<T, StepError>>,
 ) -> Result<T, DemoError> {
     stage::say(&format!("\n\n{title}"));
-    steps.await.map_err(|source| DemoError::Step {
-        chapter: title,
-        source,
-    })
+    steps.await.map_err(|source| DemoError::Step { chapter: title, source })
 }

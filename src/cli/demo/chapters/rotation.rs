@@ -12,10 +12,7 @@ use crate::{
 use jiff::{Timestamp, Unit};
 
 /// `ci` may be used for one project, and the gateway has to say that it is the one.
-const LIST_LOYALTY: Call = Call {
-    project: Some("loyalty"),
-    ..LIST_PROJECTS
-};
+const LIST_LOYALTY: Call = Call { project: Some("loyalty"), ..LIST_PROJECTS };
 
 pub(super) async fn rotate(stage: &Stage) -> Result<(), StepError> {
     say(
@@ -26,9 +23,7 @@ pub(super) async fn rotate(stage: &Stage) -> Result<(), StepError> {
     let now = Timestamp::now();
     let now = now.round(Unit::Millisecond).unwrap_or(now);
     let change = format!(r#"{{"spec":{{"rotation":{{"after":"{now}","overlap":"5s"}}}}}}"#);
-    stage
-        .kubectl(&format!("patch mk ci -n acme-prod --type merge -p {change}"))
-        .await?;
+    stage.kubectl(&format!("patch mk ci -n acme-prod --type merge -p {change}")).await?;
     let end = until_second_generation(stage).await?;
     let new = stage.take_token("NEW", "ci", "TOKEN").await?;
     stage.until_answer_is(&new, LIST_LOYALTY, "200").await?;
@@ -46,10 +41,7 @@ async fn until_second_generation(stage: &Stage) -> Result<Timestamp, StepError> 
     until("tokens of key ci", expected, async || {
         let found = call("reading a key", stage.keys().get("ci")).await?;
         let generations = found.status.unwrap_or_default().generations;
-        let ends: Vec<_> = generations
-            .iter()
-            .map(|one| (one.number, one.not_after))
-            .collect();
+        let ends: Vec<_> = generations.iter().map(|one| (one.number, one.not_after)).collect();
         Ok(match ends[..] {
             [(2, None), (1, Some(end))] => Seen::Right(end),
             _ => Seen::Other(format!("{ends:?}")),
@@ -63,8 +55,6 @@ async fn rotated_out(stage: &Stage, old: &Bearer, end: Timestamp) -> Result<(), 
     let late = Timestamp::now().duration_since(end).as_millis();
     expect("whether the old token was good to its end", true, late >= 0)?;
     stage.curl(old, LIST_LOYALTY, "401 RotatedOut").await?;
-    checked(&format!(
-        "$OLD was good until its notAfter, {end}; the refusal was seen {late} ms later"
-    ));
+    checked(&format!("$OLD was good until its notAfter, {end}; the refusal was seen {late} ms later"));
     Ok(())
 }
