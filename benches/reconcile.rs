@@ -80,7 +80,9 @@ impl Bench {
         let mut again = self.start_operator("again");
         self.ready().await;
         // It is through with all keys when a new one is ready.
-        self.one("marker").await;
+        let api: Api<ManagementKey> = Api::namespaced(self.client.clone(), "alone");
+        api.create(&PostParams::default(), &key("marker")).await.unwrap();
+        await_ready(api, ALONE + 1).await;
         let cpu = cpu(again.id()) * 1000.0 / (self.keys + ALONE) as f64;
         let writes = self.writes("again");
         println!(
@@ -88,6 +90,7 @@ impl Bench {
             self.keys + ALONE,
             writes.len()
         );
+        self.tally(&writes);
         again.kill().unwrap();
         again.wait().unwrap();
     }
@@ -120,15 +123,38 @@ impl Bench {
             (self.writes(user).len() - before.1) as f64 / keys,
             memory(pid),
         );
+        self.tally(&self.writes(user)[before.1..]);
         measured
     }
 
-    /// Creates keys one after the other.
+    /// Counts writes by what they are.
+    fn tally(&self, writes: &[String]) {
+        let mut kinds = std::collections::BTreeMap::<String, usize>::new();
+        for write in writes {
+            let kind: Vec<&str> = write.split('/').filter(|part| !part.contains("key-")).collect();
+            *kinds.entry(kind.join("/")).or_default() += 1;
+        }
+        kinds.iter().for_each(|(kind, count)| println!("    {count} {kind}"));
+    }
+
+    /// Creates keys one after the other, and waits for each on a watch that is under way before.
     async fn alone(&self) {
         self.namespace("alone", 4096).await;
+        let api: Api<ManagementKey> = Api::namespaced(self.client.clone(), "alone");
+        let mut events = watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
+        while !matches!(events.try_next().await.unwrap(), Some(watcher::Event::InitDone)) {}
         let mut times = Vec::new();
         for number in 0..ALONE {
-            times.push(self.one(&format!("key-{number}")).await);
+            let name = format!("key-{number}");
+            let begun = Instant::now();
+            api.create(&PostParams::default(), &key(&name)).await.unwrap();
+            loop {
+                match events.try_next().await.unwrap().expect("an event") {
+                    watcher::Event::Apply(key) if key.name_any() == name && is_ready(&key) => break,
+                    _ => {}
+                }
+            }
+            times.push(begun.elapsed());
         }
         times.sort();
         println!(
@@ -138,30 +164,20 @@ impl Bench {
         );
     }
 
-    async fn one(&self, name: &str) -> Duration {
-        let api: Api<ManagementKey> = Api::namespaced(self.client.clone(), "alone");
-        let begun = Instant::now();
-        let created = api.create(&PostParams::default(), &key(name)).await.unwrap();
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", created.name_any()));
-        let mut events = watcher(api, config).default_backoff().applied_objects().boxed();
-        while !is_ready(&events.try_next().await.unwrap().unwrap()) {}
-        begun.elapsed()
-    }
-
     async fn namespace(&self, name: &str, limit: usize) {
         let namespace = json!({"metadata": {"name": name, "labels": {"org": name}}});
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
-        let organization = json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "Organization", "metadata": {"name": name},
+        // The bare loop's keys are in another shard, so that they are none of the operator's business.
+        let labels = if name == "bare" { json!({"latchkey.dev/shard": name}) } else { json!({}) };
+        let organization = json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "Organization",
+            "metadata": {"name": name, "labels": labels},
             "spec": {"namespaceSelector": {"matchLabels": {"org": name}}, "limits": {"managementKeys": limit}}});
-        // The bare loop's keys must not be the operator's business later.
-        if name != "bare" {
-            let organizations: Api<Organization> = Api::all(self.client.clone());
-            organizations
-                .create(&PostParams::default(), &serde_json::from_value(organization).unwrap())
-                .await
-                .unwrap();
-        }
+        let organizations: Api<Organization> = Api::all(self.client.clone());
+        organizations
+            .create(&PostParams::default(), &serde_json::from_value(organization).unwrap())
+            .await
+            .unwrap();
     }
 
     fn start_bare(&self) -> Child {
@@ -198,7 +214,9 @@ impl Bench {
         let events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         events
             .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
-            .map(|event| event["requestURI"].to_string())
+            .map(|event| {
+                format!("{} {} {}", event["verb"], event["requestURI"], event["responseStatus"]["code"])
+            })
             .filter(|uri| !uri.contains("/leases") && !uri.contains("/events"))
             .collect()
     }

@@ -26,7 +26,9 @@ pub(super) fn key_changed<K: Key>(context: &KeyContext<K>, change: Change<'_, K>
         Change::Applied { before, after } => {
             context.registry.applied(before.as_deref(), &*after);
             undecodable(context).remove(&(namespace(&*after).to_owned(), after.name_any()));
-            context.trigger.one(ObjectRef::from_obj(&*after));
+            if !context.written.is_echo(&after) {
+                context.trigger.one(ObjectRef::from_obj(&*after));
+            }
             if before.is_none_or(|before| competes_differently(&*before, &*after)) {
                 members_changed(&context.shared, &context.shared.directory.membership(namespace(&*after)));
             }
@@ -86,6 +88,7 @@ pub(super) fn organization_changed<K: Key>(context: &KeyContext<K>, change: Chan
         }
         Change::Deleted { before } => {
             shared.written_organizations.forget(&ObjectRef::from_obj(&*before));
+            shared.forget_organization(&before.name_any());
             let moved = shared.directory.organization_deleted(&before.name_any());
             memberships_changed(context, &moved);
         }

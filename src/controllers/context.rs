@@ -3,8 +3,8 @@
 use super::{directory::Directory, queue::Trigger, registry::Registry, written::Written};
 use crate::{
     cluster::events::Events,
-    lifecycle::{membership::Membership, record::Seal},
-    resources::{GROUP, Key, Organization, User},
+    lifecycle::{OrganizationTerms, membership::Membership, record::Seal},
+    resources::{GROUP, Key, Organization, Slot, User},
 };
 use jiff::{Timestamp, Unit};
 use k8s_openapi::api::core::v1::Secret;
@@ -17,8 +17,8 @@ use kube::{
     },
 };
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -37,8 +37,35 @@ pub(super) struct Shared {
     pub(super) users: Store<User>,
     pub(super) secrets: Store<PartialObjectMeta<Secret>>,
     pub(super) written_organizations: Written<Organization>,
+    pub(super) resolved_organizations: Mutex<HashMap<String, Arc<ResolvedOrganization>>>,
     pub(super) organization_trigger: Trigger<Organization>,
     pub(super) user_trigger: Trigger<User>,
+}
+
+/// An organization with what its many keys ask of it: worked out once for each of its versions.
+pub(super) struct ResolvedOrganization {
+    organization: Arc<Organization>,
+    pub(super) terms: OrganizationTerms,
+    holders: HashSet<String>,
+}
+
+impl ResolvedOrganization {
+    fn of(organization: Arc<Organization>) -> Self {
+        let terms = OrganizationTerms::of(&organization);
+        let slots = organization.status.iter().flat_map(|status| &status.slots);
+        let holders = slots.map(|slot| slot.uid.clone()).collect();
+        Self { organization, terms, holders }
+    }
+
+    /// The slots, as last written.
+    pub(super) fn slots(&self) -> &[Slot] {
+        self.organization.status.as_ref().map_or(&[], |status| &status.slots)
+    }
+
+    /// Whether a key holds a slot.
+    pub(super) fn is_holder(&self, uid: &str) -> bool {
+        self.holders.contains(uid)
+    }
 }
 
 /// What belongs to one kind of key.
@@ -60,9 +87,21 @@ impl Shared {
     }
 
     /// An organization in its newest version.
-    pub(super) fn organization(&self, name: &str) -> Option<Arc<Organization>> {
+    pub(super) fn organization(&self, name: &str) -> Option<Arc<ResolvedOrganization>> {
         let stored = self.organizations.get(&ObjectRef::new(name))?;
-        Some(self.written_organizations.fresher(stored))
+        let newest = self.written_organizations.fresher(stored);
+        let mut resolved = self.resolved_organizations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = resolved.get(name).filter(|known| Arc::ptr_eq(&known.organization, &newest)) {
+            return Some(Arc::clone(known));
+        }
+        let known = Arc::new(ResolvedOrganization::of(newest));
+        resolved.insert(name.to_owned(), Arc::clone(&known));
+        Some(known)
+    }
+
+    /// Forgets an organization that is gone.
+    pub(super) fn forget_organization(&self, name: &str) {
+        self.resolved_organizations.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Whether these controllers look after an organization.

@@ -31,9 +31,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many slots make the pause after a write of them as long as the write itself. A status with many slots costs time
-/// to write, so that claims are gathered into fewer writes; one with a few is written at once.
-const SLOTS_PER_PAUSE: u32 = 64;
+/// After a status with more slots than this was written, the next write waits, because it costs time to write so many:
+/// claims are gathered into fewer writes, and at most a ninth of the time goes into them.
+const SLOTS_WRITTEN_AT_ONCE: usize = 64;
+/// How many times as long as the write the pause after it is.
+const PAUSE_PER_WRITE: u32 = 8;
 
 /// What reconciling organizations needs.
 pub(super) struct OrganizationContext<K: Key> {
@@ -82,11 +84,10 @@ impl<K: Key> OrganizationContext<K> {
     }
 
     fn pause_after(&self, organization: String, took: Duration, slots: usize) {
-        let pause = took * u32::try_from(slots).unwrap_or(u32::MAX) / SLOTS_PER_PAUSE;
-        self.pauses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(organization, Instant::now() + pause);
+        if slots > SLOTS_WRITTEN_AT_ONCE {
+            let until = Instant::now() + took * PAUSE_PER_WRITE;
+            self.pauses.lock().unwrap_or_else(PoisonError::into_inner).insert(organization, until);
+        }
     }
 }
 

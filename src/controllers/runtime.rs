@@ -89,6 +89,7 @@ pub async fn prepare(client: Client, options: Options) -> Result<(Controllers, S
         users,
         secrets,
         written_organizations: Written::default(),
+        resolved_organizations: Mutex::default(),
         organization_trigger: Trigger::default(),
         user_trigger: Trigger::default(),
     });

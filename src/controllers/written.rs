@@ -40,6 +40,20 @@ impl<K: Resource<DynamicType = ()> + Clone> Written<K> {
         }
     }
 
+    /// Whether an event only brings what was written here, or what was there before that.
+    pub(super) fn is_echo(&self, told: &K) -> bool {
+        let mut written = self.lock();
+        let reference = ObjectRef::from_obj(told);
+        let Some(ours) = written.get(&reference).filter(|ours| ours.uid() == told.uid()) else {
+            return false;
+        };
+        let (ours, told) = (version(&**ours), version(told));
+        if ours <= told {
+            written.remove(&reference);
+        }
+        ours >= told
+    }
+
     /// Forgets an object that is gone.
     pub(super) fn forget(&self, reference: &ObjectRef<K>) {
         self.lock().remove(reference);
@@ -79,6 +93,18 @@ mod tests {
         assert_eq!(fresher(&written, "a", "9"), "10");
         assert_eq!(fresher(&written, "a", "11"), "11");
         assert_eq!(fresher(&written, "a", "9"), "9", "it is forgotten once the store had a newer one");
+    }
+
+    #[test]
+    fn an_echo_tells_nothing_new() {
+        let written = Written::default();
+        assert!(!written.is_echo(&user("a", "9")), "nothing was written");
+        written.remember(user("a", "10"));
+        assert!(written.is_echo(&user("a", "9")) && written.is_echo(&user("a", "10")));
+        written.remember(user("a", "10"));
+        assert!(!written.is_echo(&user("a", "11")));
+        written.remember(user("a", "10"));
+        assert!(!written.is_echo(&user("b", "9")));
     }
 
     #[test]

@@ -61,17 +61,29 @@ impl PathPattern {
 
     /// Whether the pattern covers `path`.
     pub fn matches(&self, path: &CanonicalPath<'_>) -> bool {
-        let mut presented = path.segments();
+        // What is left of the path after a slash; none once its last segment is taken.
+        let mut rest = path.0.strip_prefix('/');
         for segment in &self.segments {
-            match (segment, presented.next()) {
-                (_, None) => return false,
-                (Segment::Any, Some("")) => return false,
-                (Segment::Any, Some(_)) => {}
-                (Segment::Exact(text), Some(presented)) if **text == *presented => {}
-                (Segment::Exact(_), Some(_)) => return false,
-            }
+            let Some((length, text)) = rest.and_then(|text| Some((segment.length_in(text)?, text))) else {
+                return false;
+            };
+            rest = match text.as_bytes().get(length) {
+                Some(b'/') => Some(&text[length + 1..]),
+                Some(_) => return false,
+                None => None,
+            };
         }
-        self.any_rest || presented.next().is_none()
+        self.any_rest || rest.is_none()
+    }
+}
+
+impl Segment {
+    /// How much of the text the segment covers, up to a slash or the end.
+    fn length_in(&self, text: &str) -> Option<usize> {
+        match self {
+            Self::Exact(exact) => text.starts_with(&**exact).then_some(exact.len()),
+            Self::Any => Some(text.find('/').unwrap_or(text.len())).filter(|length| *length > 0),
+        }
     }
 }
 
@@ -89,27 +101,37 @@ pub struct NotCanonical;
 impl<'a> CanonicalPath<'a> {
     /// Takes the path of a request target such as `/a/b%20c?query`.
     pub fn of_target(target: &'a str) -> Result<Self, NotCanonical> {
-        let raw = target.split(['?', '#']).next().unwrap_or_default();
+        let end = target.bytes().position(|byte| matches!(byte, b'?' | b'#'));
+        let raw = &target[..end.unwrap_or(target.len())];
         if !raw.starts_with('/') || hides_separator(raw) {
             return Err(NotCanonical);
         }
-        let path = percent_decode_str(raw).decode_utf8().map_err(|_| NotCanonical)?;
-        let last = path.split('/').count() - 1;
-        let ambiguous = path.contains(|c: char| c.is_control() || c == '\\')
-            || path.split('/').enumerate().any(|(place, segment)| {
-                matches!(segment, "." | "..") || (segment.is_empty() && place != 0 && place != last)
-            });
-        if ambiguous { Err(NotCanonical) } else { Ok(Self(path)) }
+        let path = if raw.contains('%') {
+            percent_decode_str(raw).decode_utf8().map_err(|_| NotCanonical)?
+        } else {
+            Cow::Borrowed(raw)
+        };
+        if is_ambiguous(&path) { Err(NotCanonical) } else { Ok(Self(path)) }
     }
 
     /// The decoded path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').skip(1)
-    }
+/// Whether a decoded path that begins with a slash has something in it that two programs could read differently.
+fn is_ambiguous(path: &str) -> bool {
+    let confusing = if path.is_ascii() {
+        path.bytes().fold(false, |found, byte| found | byte.is_ascii_control() | (byte == b'\\'))
+    } else {
+        path.contains(|c: char| c.is_control() || c == '\\')
+    };
+    let mut segments = path.as_bytes()[1..].split(|byte| *byte == b'/');
+    let last = segments.next_back();
+    confusing
+        || last.is_some_and(|last| matches!(last, b"." | b".."))
+        || segments.any(|segment| matches!(segment, b"" | b"." | b".."))
 }
 
 /// Whether a slash or backslash is percent-encoded, or a percent sign begins no proper escape.

@@ -10,6 +10,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
+use latchkey::token::{KeyId, KeyKind, Token};
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -270,6 +271,12 @@ async fn an_existing_token_is_imported(lab: Lab) {
     let twin = lab.ready("twin", "False", "TokenInUse").await;
     lab.delete("twin").await;
     lab.gone("twin").await;
+    // A token of one's own making that names another key's id is refused, or it could be taken for that key's.
+    let id = KeyId::parse(key.status.as_ref().unwrap().id.as_deref().unwrap()).unwrap();
+    let made = Token::mint(KeyKind::Management, id).unwrap();
+    make_secret(&lab, "made", "value", made.reveal()).await;
+    lab.create("thief", json!({"importFrom": {"name": "made", "key": "value"}})).await;
+    lab.ready("thief", "False", "TokenInUse").await;
     assert!(message(&twin).contains(&format!("{}/ci", lab.name)), "{}", message(&twin));
     lab.patch("ci", json!({"rotation": {"after": in_seconds(0), "overlap": "0s"}})).await;
     lab.wait("ci", "a token of our own", |key| number(key) == 2).await;

@@ -72,7 +72,8 @@ pub(super) async fn apply<K: Key>(
     Ok(version.map(|version| Applied { key, record, secret_version: Some(version) }))
 }
 
-async fn with_finalizer<K: Key>(key: &Arc<K>, context: &KeyContext<K>) -> Result<Arc<K>, Error> {
+/// The key with the finalizer, which is written if it isn't there yet.
+pub(super) async fn with_finalizer<K: Key>(key: &Arc<K>, context: &KeyContext<K>) -> Result<Arc<K>, Error> {
     if key.finalizers().contains(&finalizer()) {
         return Ok(Arc::clone(key));
     }

@@ -5,7 +5,7 @@ use crate::{
     cluster::client::call,
     controllers::{
         caches::secret_version,
-        context::{KeyContext, Shared},
+        context::{KeyContext, ResolvedOrganization, Shared},
         error::Error,
     },
     lifecycle::{
@@ -83,7 +83,7 @@ pub(super) fn surroundings<K: Key>(key: &KeyView<'_>, context: &KeyContext<K>) -
         _ => return status::unresolved(key, &membership).map(Surroundings::Unowned),
     };
     let organization = shared.organization(&name);
-    let terms = organization.as_deref().map_or_else(|| gone(&name), OrganizationTerms::of);
+    let terms = organization.as_ref().map_or_else(|| gone(&name), |found| found.terms.clone());
     let admission = admission(key, &terms, organization.as_deref());
     let owner = owner_of(key, shared);
     Some(Surroundings::Member(Box::new(Member { membership, terms, owner, admission })))
@@ -109,15 +109,13 @@ pub(in crate::controllers) fn owner_of(key: &KeyView<'_>, shared: &Shared) -> Ow
 fn admission(
     key: &KeyView<'_>,
     terms: &OrganizationTerms,
-    organization: Option<&Organization>,
+    organization: Option<&ResolvedOrganization>,
 ) -> Option<Admission> {
-    let Some(limit) = terms.limit(key.kind) else {
-        return Some(Admission::NotNeeded);
-    };
-    let slots = organization.and_then(|found| found.status.as_ref()).map_or(&[][..], |status| &status.slots);
-    if slots.iter().any(|slot| slot.uid == key.uid) {
+    let Some(limit) = terms.limit(key.kind) else { return Some(Admission::NotNeeded) };
+    if organization.is_some_and(|found| found.is_holder(key.uid)) {
         return Some(Admission::Held);
     }
+    let slots = organization.map_or(&[][..], ResolvedOrganization::slots);
     let holders = || slots.iter().map(|slot| format!("{}/{}", slot.namespace, slot.name)).collect();
     // A key that was issued is refused at the door until it has a slot again, and says so.
     let refused = slots.len() >= limit || organization.is_none() || key.was_issued();
@@ -196,14 +194,18 @@ fn import_view<K: Key>(
     };
     let token =
         Token::from_existing(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
-    if let Err(why) = import::check(&token) {
-        return (ImportView::Refused(why), None);
-    }
+    let id = match import::check(&token) {
+        Ok(id) => id.map(|id| id.to_string()),
+        Err(why) => return (ImportView::Refused(why), None),
+    };
     let digest = token.digest().to_string();
     let holder = context.keys.find(|other| {
-        let held = other
-            .key_status()
-            .is_some_and(|status| status.generations.iter().any(|held| held.digest == digest));
+        // A token that names another key's id would be taken for that key's.
+        let named = id.is_some() && id == other.key_status().and_then(|status| status.id.clone());
+        let held = named
+            || other
+                .key_status()
+                .is_some_and(|status| status.generations.iter().any(|held| held.digest == digest));
         held && other.uid().as_deref() != Some(key.uid)
     });
     match holder {

@@ -57,11 +57,13 @@ async fn reconcile_member<K: Key>(
 ) -> Result<Action, Error> {
     let view = KeyView::of(&*key);
     let Some(admission) = &member.admission else {
-        // There is a free slot, and the organization's own reconcile is about to give it to a key that can be issued.
-        return match issue::unfit(&view, &member.terms, &member.owner, now) {
-            Some(reason) if !view.was_issued() => withhold(&key, context, Some(member), &reason, now).await,
-            _ => Ok(Action::await_change()),
-        };
+        if let Some(reason) = issue::unfit(&view, &member.terms, &member.owner, now) {
+            return withhold(&key, context, Some(member), &reason, now).await;
+        }
+        // There is a free slot, and the organization's own reconcile is about to give it to somebody. The finalizer
+        // will be needed then, and writing it meanwhile saves the key a wait.
+        apply::with_finalizer(&key, context).await?;
+        return Ok(Action::await_change());
     };
     if let Some((record, version)) = gather::unchanged_record(&view, context, member, now) {
         let applied = Applied { key: Arc::clone(&key), record, secret_version: Some(version) };
