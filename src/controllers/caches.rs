@@ -182,15 +182,10 @@ pub(super) fn secret_changed<K: Key>(context: &KeyContext<K>, change: Change<'_,
         return;
     };
     let known = context.keys.get(&reference).map(|key| context.written.fresher(key));
-    let version = known.as_deref().and_then(K::key_status).and_then(secret_version);
-    if gone || version != secret.resource_version() {
+    let version = known.as_deref().and_then(K::key_status).and_then(KeyStatus::secret_version);
+    if gone || version != secret.metadata.resource_version.as_deref() {
         context.trigger.one(reference);
     }
-}
-
-/// The version of its Secret that a key last saw.
-pub(super) fn secret_version(status: &KeyStatus) -> Option<String> {
-    status.secret_ref.as_ref()?.resource_version.clone()
 }
 
 fn memberships_changed<K: Key>(context: &KeyContext<K>, namespaces: &[String]) {

@@ -170,6 +170,13 @@ pub struct KeyStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl KeyStatus {
+    /// The version of its Secret that the key last wrote or checked.
+    pub fn secret_version(&self) -> Option<&str> {
+        self.secret_ref.as_ref()?.resource_version.as_deref()
+    }
+}
+
 /// The Secret of a key.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]

@@ -64,10 +64,12 @@ where
     let recipe = Recipe::with_kubeconfig(lab.world, &user, &proxy.kubeconfig(), &args);
     let operator = recipe.start().await;
     begin(name.to_owned()).await;
-    let killed = tokio::select! {
-        () = proxy.reached() => true,
-        () = done(name.to_owned()) => false,
-    };
+    // A write that was carried out may complete the move before its answer is held back.
+    tokio::select! {
+        () = proxy.reached() => {}
+        () = done(name.to_owned()) => {}
+    }
+    let killed = proxy.was_reached();
     operator.signal("KILL").await;
     drop(operator);
     if killed {

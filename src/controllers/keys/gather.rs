@@ -4,7 +4,6 @@ use super::secret;
 use crate::{
     cluster::client::call,
     controllers::{
-        caches::secret_version,
         context::{KeyContext, ResolvedOrganization, Shared},
         error::Error,
     },
@@ -131,7 +130,7 @@ pub(super) fn unchanged_record<K: Key>(
     now: Timestamp,
 ) -> Option<(Record, String)> {
     let status = key.status.filter(|status| status.observed_generation == key.generation)?;
-    let version = secret_version(status)?;
+    let version = status.secret_version()?.to_owned();
     let stored = context.shared.secrets.get(&ObjectRef::new(key.secret_name()).within(key.namespace))?;
     let record =
         Record::from_status(status).filter(|_| stored.resource_version().as_ref() == Some(&version))?;

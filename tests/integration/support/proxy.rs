@@ -52,6 +52,11 @@ impl Proxy {
         .to_string()
     }
 
+    /// Whether the fault's write has come.
+    pub fn was_reached(&self) -> bool {
+        self.shared.writes.load(Ordering::SeqCst) >= self.shared.fault.at
+    }
+
     /// Waits until the fault's write has come.
     pub async fn reached(&self) {
         self.shared.reached.notified().await;
