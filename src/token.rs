@@ -265,6 +265,14 @@ mod tests {
     }
 
     #[test]
+    fn the_published_pattern_finds_a_token_in_a_text() {
+        let (_, token) = minted();
+        let text = format!("token={},", token.reveal());
+        let found = regex::Regex::new(PATTERN).unwrap().find(&text).unwrap().range();
+        assert_eq!(&text[found], token.reveal());
+    }
+
+    #[test]
     fn two_tokens_of_one_key_differ() {
         let id = KeyId::mint().unwrap();
         let first = Token::mint(KeyKind::Api, id).unwrap();

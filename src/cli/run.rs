@@ -293,3 +293,18 @@ fn identity(args: &RunArgs) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
     format!("{host}_{}", args.admin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Command;
+
+    #[test]
+    fn every_flag_has_its_environment_variable() {
+        let command = RunArgs::augment_args(Command::new("run"));
+        for flag in command.get_arguments() {
+            let name = flag.get_long().unwrap().replace('-', "_").to_uppercase();
+            assert_eq!(flag.get_env().unwrap().to_str(), Some(&*format!("LATCHKEY_{name}")));
+        }
+    }
+}

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("another_takes_over", another_takes_over),
         trial("a_killed_leader_need_not_wait_for_its_lease", a_killed_leader_need_not_wait_for_its_lease),
         trial("metrics_and_health", metrics_and_health),
+        trial("logs_can_be_json", logs_can_be_json),
         trial("a_deletion_is_heard_of_at_once", a_deletion_is_heard_of_at_once),
     ]
 }
@@ -100,6 +101,21 @@ async fn metrics_and_health(lab: Lab) {
     assert!(metrics.contains("Allowed"), "{metrics}");
     assert!(metrics.trim_end().ends_with("# EOF"));
     lab.world.saw(metrics);
+    assert_eq!(operator.admin_answers("healthz").await, 200);
+}
+
+async fn logs_can_be_json(lab: Lab) {
+    lab.sharded_organization(json!({})).await;
+    let args = ["--shard", &lab.name, "--leader-elect=false", "--log-format", "json"];
+    let recipe = Recipe::new(lab.world, &format!("{}-json", lab.name), &args);
+    let mut operator = recipe.start().await;
+    lab.issue("ci", json!({})).await;
+    operator.signal("TERM").await;
+    operator.ended().await;
+    let log = recipe.log();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert!(lines.iter().any(|line| line["level"] == "INFO" && line["message"] == "reconciling"), "{log}");
 }
 
 async fn a_deletion_is_heard_of_at_once(lab: Lab) {

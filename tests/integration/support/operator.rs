@@ -81,6 +81,11 @@ impl Recipe {
         }
     }
 
+    /// What operators from this recipe have logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     pub async fn start(&self) -> Operator {
         let operator = self.spawn().await;
         operator.ready().await;
@@ -98,6 +103,11 @@ impl Operator {
             reqwest::get(format!("http://{}/readyz", self.admin)).await.is_ok_and(|a| a.status() == 200)
         };
         eventually("the operator is ready", ask, |ready| *ready).await;
+    }
+
+    /// The status with which a path of the admin listener answers.
+    pub async fn admin_answers(&self, path: &str) -> u16 {
+        reqwest::get(format!("http://{}/{path}", self.admin)).await.unwrap().status().as_u16()
     }
 
     pub async fn metrics(&self) -> String {
